@@ -115,8 +115,17 @@ mod tests {
     fn text_form_round_trips_and_is_strict() {
         let id = BundleId([0xab; 16]);
         assert_eq!(id.to_string().parse::<BundleId>(), Ok(id));
-        assert_eq!(serde_json::from_str::<BundleId>(&serde_json::to_string(&id).unwrap()).unwrap(), id);
-        for bad in ["", "ab", &"AB".repeat(16), &"ab".repeat(17), &"zz".repeat(16)] {
+        assert_eq!(
+            serde_json::from_str::<BundleId>(&serde_json::to_string(&id).unwrap()).unwrap(),
+            id
+        );
+        for bad in [
+            "",
+            "ab",
+            &"AB".repeat(16),
+            &"ab".repeat(17),
+            &"zz".repeat(16),
+        ] {
             assert!(bad.parse::<BundleId>().is_err(), "{bad:?} was accepted");
         }
     }

@@ -18,7 +18,6 @@ pub mod placement;
 pub mod release;
 pub mod retrieval;
 pub mod search;
-pub mod seal;
 pub mod secret;
 pub mod sign;
 pub mod stack;
@@ -44,6 +43,9 @@ pub struct Malformed {
 impl Malformed {
     /// A complaint about `what`.
     pub fn new(what: &'static str, why: impl Into<String>) -> Self {
-        Self { what, why: why.into() }
+        Self {
+            what,
+            why: why.into(),
+        }
     }
 }

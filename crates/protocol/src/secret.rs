@@ -69,13 +69,22 @@ secret_key!(
 pub(crate) mod sealed_form {
     use super::*;
 
-    pub(crate) fn serialize<S: Serializer, K: Exposed>(key: &K, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer, K: Exposed>(
+        key: &K,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         Zeroizing::new(BASE64.encode(key.bytes())).serialize(serializer)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>, K: Exposed>(deserializer: D) -> Result<K, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, K: Exposed>(
+        deserializer: D,
+    ) -> Result<K, D::Error> {
         let text = Zeroizing::new(String::deserialize(deserializer)?);
-        let bytes = Zeroizing::new(BASE64.decode(text.as_bytes()).map_err(|_| serde::de::Error::custom("not base64"))?);
+        let bytes = Zeroizing::new(
+            BASE64
+                .decode(text.as_bytes())
+                .map_err(|_| serde::de::Error::custom("not base64"))?,
+        );
         K::restore(&bytes).ok_or_else(|| serde::de::Error::custom("wrong key length"))
     }
 

@@ -39,7 +39,10 @@ impl SigningKey {
 
     /// From a stored seed.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        #[expect(clippy::expect_used, reason = "every 32-byte string is an Ed25519 seed")]
+        #[expect(
+            clippy::expect_used,
+            reason = "every 32-byte string is an Ed25519 seed"
+        )]
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).expect("a seed of 32 bytes");
         Self { pair }
     }
@@ -53,16 +56,28 @@ impl SigningKey {
 
     /// Signs a statement.
     pub fn sign<T: Statement>(&self, statement: &T) -> Signed<T> {
-        #[expect(clippy::expect_used, reason = "statements are plain data; serde_json fails only on maps with non-string keys")]
+        #[expect(
+            clippy::expect_used,
+            reason = "statements are plain data; serde_json fails only on maps with non-string keys"
+        )]
         let payload = serde_json::to_vec(statement).expect("a statement serialises");
         let signature = self.pair.sign(&message::<T>(&payload)).as_ref().to_vec();
-        Signed { payload, signature, signer: self.verifying_key().fingerprint(), kind: PhantomData }
+        Signed {
+            payload,
+            signature,
+            signer: self.verifying_key().fingerprint(),
+            kind: PhantomData,
+        }
     }
 }
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SigningKey(public {})", hex::encode(self.verifying_key().0))
+        write!(
+            f,
+            "SigningKey(public {})",
+            hex::encode(self.verifying_key().0)
+        )
     }
 }
 
@@ -138,7 +153,9 @@ impl<T: Statement> Signed<T> {
         UnparsedPublicKey::new(&ED25519, key.0)
             .verify(&message::<T>(&self.payload), &self.signature)
             .map_err(|_| Rejected)?;
-        serde_json::from_slice(&self.payload).map(Verified).map_err(|_| Rejected)
+        serde_json::from_slice(&self.payload)
+            .map(Verified)
+            .map_err(|_| Rejected)
     }
 
     /// Digest of the statement, signature left out: names what was said.
@@ -191,7 +208,11 @@ impl<T> Serialize for Signed<T> {
 impl<'de, T> Deserialize<'de> for Signed<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wire = WireForm::deserialize(deserializer)?;
-        let decode = |text: &str| BASE64.decode(text).map_err(|_| serde::de::Error::custom("not base64"));
+        let decode = |text: &str| {
+            BASE64
+                .decode(text)
+                .map_err(|_| serde::de::Error::custom("not base64"))
+        };
         Ok(Self {
             payload: decode(&wire.payload)?,
             signature: decode(&wire.signature)?,

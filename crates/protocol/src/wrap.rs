@@ -7,7 +7,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::{Kem as _, XWing};
-use hpke::{Deserializable as _, OpModeR, OpModeS, Serializable as _, single_shot_open, single_shot_seal_with_rng};
+use hpke::{
+    Deserializable as _, OpModeR, OpModeS, Serializable as _, single_shot_open,
+    single_shot_seal_with_rng,
+};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::{Zeroize, Zeroizing};
@@ -49,8 +52,15 @@ impl OpeningKey {
     }
 
     /// Unwraps what was wrapped for `purpose` with the same `bound_to`.
-    pub fn unwrap(&self, wrapped: &Wrapped, purpose: &str, bound_to: &[u8]) -> Result<Zeroizing<Vec<u8>>, Rejected> {
-        let encapsulated = <XWing as hpke::kem::Kem>::EncappedKey::from_bytes(&wrapped.encapsulation).map_err(|_| Rejected)?;
+    pub fn unwrap(
+        &self,
+        wrapped: &Wrapped,
+        purpose: &str,
+        bound_to: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Rejected> {
+        let encapsulated =
+            <XWing as hpke::kem::Kem>::EncappedKey::from_bytes(&wrapped.encapsulation)
+                .map_err(|_| Rejected)?;
         single_shot_open::<ChaCha20Poly1305, HkdfSha256, XWing>(
             &OpModeR::Base,
             &self.0,
@@ -77,7 +87,9 @@ pub struct SealingKey(Public);
 impl SealingKey {
     /// From bytes; refuses what is not a key.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
-        Public::from_bytes(bytes).map(Self).map_err(|_| Malformed::new("sealing key", "not an X-Wing public key"))
+        Public::from_bytes(bytes)
+            .map(Self)
+            .map_err(|_| Malformed::new("sealing key", "not an X-Wing public key"))
     }
 
     /// [`SEALING_KEY_BYTES`] bytes.
@@ -86,17 +98,27 @@ impl SealingKey {
     }
 
     /// Wraps `secret` for the holder of the private half.
-    pub fn wrap(&self, secret: &[u8], purpose: &str, bound_to: &[u8], rng: &mut impl CryptoRng) -> Result<Wrapped, Rejected> {
-        let (encapsulated, ciphertext) = single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, XWing>(
-            &OpModeS::Base,
-            &self.0,
-            &domain(purpose),
-            secret,
-            bound_to,
-            rng,
-        )
-        .map_err(|_| Rejected)?;
-        Ok(Wrapped { encapsulation: encapsulated.to_bytes().to_vec(), ciphertext })
+    pub fn wrap(
+        &self,
+        secret: &[u8],
+        purpose: &str,
+        bound_to: &[u8],
+        rng: &mut impl CryptoRng,
+    ) -> Result<Wrapped, Rejected> {
+        let (encapsulated, ciphertext) =
+            single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, XWing>(
+                &OpModeS::Base,
+                &self.0,
+                &domain(purpose),
+                secret,
+                bound_to,
+                rng,
+            )
+            .map_err(|_| Rejected)?;
+        Ok(Wrapped {
+            encapsulation: encapsulated.to_bytes().to_vec(),
+            ciphertext,
+        })
     }
 }
 
@@ -115,7 +137,9 @@ impl Serialize for SealingKey {
 impl<'de> Deserialize<'de> for SealingKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let bytes = BASE64.decode(text).map_err(|_| serde::de::Error::custom("not base64"))?;
+        let bytes = BASE64
+            .decode(text)
+            .map_err(|_| serde::de::Error::custom("not base64"))?;
         Self::from_bytes(&bytes).map_err(serde::de::Error::custom)
     }
 }
@@ -144,7 +168,9 @@ pub mod base64_bytes {
     /// Reads base64.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
-        BASE64.decode(text).map_err(|_| serde::de::Error::custom("not base64"))
+        BASE64
+            .decode(text)
+            .map_err(|_| serde::de::Error::custom("not base64"))
     }
 }
 
@@ -159,9 +185,19 @@ mod tests {
         let mut rng = rand_chacha::ChaCha20Rng::from_seed([7; 32]);
         let (key, stored) = OpeningKey::generate(&mut rng);
         let (other, _) = OpeningKey::generate(&mut rng);
-        let wrapped = key.sealing_key().wrap(b"secret", "test", b"object", &mut rng).unwrap();
+        let wrapped = key
+            .sealing_key()
+            .wrap(b"secret", "test", b"object", &mut rng)
+            .unwrap();
 
-        assert_eq!(OpeningKey::from_bytes(&*stored).unwrap().unwrap(&wrapped, "test", b"object").unwrap().as_slice(), b"secret");
+        assert_eq!(
+            OpeningKey::from_bytes(&*stored)
+                .unwrap()
+                .unwrap(&wrapped, "test", b"object")
+                .unwrap()
+                .as_slice(),
+            b"secret"
+        );
         assert!(key.unwrap(&wrapped, "other purpose", b"object").is_err());
         assert!(key.unwrap(&wrapped, "test", b"other object").is_err());
         assert!(other.unwrap(&wrapped, "test", b"object").is_err());
