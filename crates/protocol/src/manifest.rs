@@ -177,7 +177,8 @@ mod tests {
     #[test]
     fn dishonest_manifests_are_refused() {
         assert_eq!(manifest().validate(), Ok(()));
-        let cases: [(&str, fn(&mut Manifest)); 6] = [
+        type Spoil = fn(&mut Manifest);
+        let cases: [(&str, Spoil); 6] = [
             ("no fragments", |m| m.fragments.clear()),
             ("no instances", |m| m.study.series.clear()),
             ("duplicate instance", |m| {

@@ -33,7 +33,7 @@ impl SigningKey {
     pub fn generate(rng: &mut impl CryptoRng) -> (Self, Zeroizing<[u8; 32]>) {
         let mut seed = Zeroizing::new([0; 32]);
         rng.fill_bytes(&mut *seed);
-        let key = Self::from_seed(&*seed);
+        let key = Self::from_seed(&seed);
         (key, seed)
     }
 
