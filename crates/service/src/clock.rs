@@ -17,7 +17,9 @@ mod tests;
 /// A moment: milliseconds since the Unix epoch, UTC.
 ///
 /// Serialised as a number; displayed and parsed as RFC 3339.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
 

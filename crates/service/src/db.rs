@@ -1,1 +1,317 @@
-//! x
+//! SQLite: one writer, several readers, and transactions that have names.
+//!
+//! Write-ahead log with `synchronous = FULL`: what [`Db::write`] has returned is on the disk.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{SqliteConnection, SqlitePool};
+
+#[cfg(test)]
+mod tests;
+
+/// Attempts at a transaction before the caller hears of it.
+const ATTEMPTS: u32 = 5;
+/// Before the second attempt; doubled for each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+
+/// Why the database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// The file cannot be opened or created.
+    #[error("the database {} cannot be opened", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The file cannot be created, or its directory.
+    #[error("the database {} cannot be created", path.display())]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The schema cannot be brought up to date, for instance because a newer version wrote it.
+    #[error("the schema of the database {} cannot be brought up to date", path.display())]
+    Migrate {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: MigrateError,
+    },
+    /// No space is left; nothing was changed.
+    #[error("the disk of the database is full; make space and try again")]
+    StorageFull {
+        /// What SQLite said.
+        source: sqlx::Error,
+    },
+    /// Somebody else held the database for too long; nothing was changed.
+    #[error("the database is busy; try again")]
+    Busy {
+        /// What SQLite said.
+        source: sqlx::Error,
+    },
+    /// Anything else.
+    #[error("the database refused")]
+    Sql {
+        /// What it said.
+        source: sqlx::Error,
+    },
+}
+
+impl From<sqlx::Error> for DbError {
+    fn from(source: sqlx::Error) -> Self {
+        if matches!(source, sqlx::Error::PoolTimedOut) {
+            return Self::Busy { source };
+        }
+        match Trouble::in_chain(&source) {
+            Some(Trouble::Full) => Self::StorageFull { source },
+            Some(Trouble::Busy) => Self::Busy { source },
+            None => Self::Sql { source },
+        }
+    }
+}
+
+impl DbError {
+    /// Whether a statement failed because it would have broken a `UNIQUE` constraint or primary key:
+    /// what was to be inserted is there already.
+    #[must_use]
+    pub fn is_unique_violation(&self) -> bool {
+        let Self::Sql { source } = self else {
+            return false;
+        };
+        source
+            .as_database_error()
+            .is_some_and(|error| error.is_unique_violation())
+    }
+}
+
+/// What SQLite's result codes say that callers treat specially.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    Busy,
+    Full,
+}
+
+impl Trouble {
+    /// The trouble among the causes of `error`, whatever it is wrapped in.
+    fn in_chain(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        crate::causes::causes(error).find_map(|error| {
+            let direct = error.downcast_ref::<SqliteError>();
+            let wrapped = || {
+                error
+                    .downcast_ref::<sqlx::Error>()?
+                    .as_database_error()?
+                    .try_downcast_ref::<SqliteError>()
+            };
+            Self::of(direct.or_else(wrapped)?)
+        })
+    }
+
+    fn of(error: &SqliteError) -> Option<Self> {
+        use sqlx::error::DatabaseError as _;
+        let code: i32 = error.code()?.parse().ok()?;
+        // The low byte of an extended result code is the primary one: https://sqlite.org/rescode.html
+        match code & 0xff {
+            5 | 6 => Some(Self::Busy),
+            13 => Some(Self::Full),
+            _ => None,
+        }
+    }
+}
+
+/// How a database is opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Connections for reading. 4.
+    pub readers: u32,
+    /// How long SQLite waits for another process before it answers that the database is busy. 5 s.
+    pub busy_timeout: Duration,
+    /// How long a call waits for a connection of this process. 30 s.
+    pub acquire_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            readers: 4,
+            busy_timeout: Duration::from_secs(5),
+            acquire_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// An open database. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Db {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    retries: Arc<AtomicU64>,
+}
+
+/// Opens the SQLite database at `path`, creating it (and its directory, both for this user alone)
+/// if needed, and brings its schema up to date.
+///
+/// # Errors
+/// [`DbError::Create`], [`DbError::Open`], [`DbError::Migrate`].
+pub async fn open_sqlite(path: &Path, migrator: &Migrator) -> Result<Db, DbError> {
+    open_sqlite_with(path, migrator, &Options::default()).await
+}
+
+/// As [`open_sqlite`], with other options.
+///
+/// # Errors
+/// As [`open_sqlite`].
+pub async fn open_sqlite_with(
+    path: &Path,
+    migrator: &Migrator,
+    options: &Options,
+) -> Result<Db, DbError> {
+    create_private(path).map_err(|source| DbError::Create {
+        path: path.to_owned(),
+        source,
+    })?;
+    let open_error = |source| DbError::Open {
+        path: path.to_owned(),
+        source,
+    };
+    let connect = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(options.busy_timeout);
+    let pool = |connections| {
+        SqlitePoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(options.acquire_timeout)
+            .max_lifetime(None)
+            .idle_timeout(None)
+    };
+    // One writer: transactions queue here, in order, instead of failing as busy in SQLite.
+    let writer = pool(1)
+        .connect_with(connect.clone())
+        .await
+        .map_err(open_error)?;
+    migrator
+        .run(&writer)
+        .await
+        .map_err(|source| DbError::Migrate {
+            path: path.to_owned(),
+            source,
+        })?;
+    let readers = pool(options.readers.max(1))
+        .connect_with(connect.pragma("query_only", "on"))
+        .await
+        .map_err(open_error)?;
+    Ok(Db {
+        writer,
+        readers,
+        retries: Arc::default(),
+    })
+}
+
+fn create_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    if let Some(directory) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        crate::files::create_dir_durable(directory, 0o700)?;
+    }
+    // SQLite gives its log the permissions of the database.
+    std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+}
+
+impl Db {
+    /// Runs `work` in a transaction that holds the write lock from its beginning, commits it, and
+    /// returns when it is durable. If `work` fails, nothing of it stays.
+    ///
+    /// `work` may run several times: it is retried when the database is busy (which only another
+    /// process can bring about). So it must have no effects outside the transaction. `name` is for
+    /// the log.
+    ///
+    /// ```ignore
+    /// db.write("store receipt", async |tx| {
+    ///     sqlx::query("INSERT INTO receipts (id) VALUES (?)").bind(id).execute(&mut *tx).await?;
+    ///     Ok::<_, DbError>(())
+    /// }).await?;
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `work`; [`DbError`], as its type of errors has it, if beginning or committing
+    /// fails.
+    pub async fn write<T, E, F>(&self, name: &'static str, work: F) -> Result<T, E>
+    where
+        F: AsyncFn(&mut SqliteConnection) -> Result<T, E>,
+        E: From<DbError> + std::error::Error + 'static,
+    {
+        let mut pause = FIRST_PAUSE;
+        for attempt in 1.. {
+            let error = match self.attempt(&work).await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let busy = Trouble::in_chain(&error) == Some(Trouble::Busy);
+            if !busy || attempt == ATTEMPTS {
+                return Err(error);
+            }
+            self.retries.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                transaction = name,
+                attempt,
+                "the database is busy; retrying"
+            );
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        unreachable!("the loop ends by returning")
+    }
+
+    async fn attempt<T, E, F>(&self, work: &F) -> Result<T, E>
+    where
+        F: AsyncFn(&mut SqliteConnection) -> Result<T, E>,
+        E: From<DbError>,
+    {
+        let sql = |error: sqlx::Error| E::from(DbError::from(error));
+        let mut transaction = self
+            .writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(sql)?;
+        // Dropping the transaction on the way out rolls it back.
+        let value = work(&mut transaction).await?;
+        transaction.commit().await.map_err(sql)?;
+        Ok(value)
+    }
+
+    /// Connections for reading; writing through them fails. Each sees what was committed before its
+    /// statement (or its transaction) began.
+    #[must_use]
+    pub fn read(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// How many times a transaction was retried since the database was opened.
+    #[must_use]
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
+    }
+
+    /// Waits for what runs and closes the database; later calls fail.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod blobs;
+pub mod causes;
 pub mod clock;
 pub mod config;
 pub mod db;

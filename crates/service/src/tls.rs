@@ -25,9 +25,9 @@ mod verify;
 
 pub use authority::{Authority, Subject};
 pub use certificate::{Fingerprint, PartyCertificate, Root};
+pub(crate) use configs::no_tls_config;
 pub use configs::{
-    ClientAuth, Expect, anonymous_client_config, client_config, pinned_client_config,
-    server_config,
+    ClientAuth, Expect, anonymous_client_config, client_config, pinned_client_config, server_config,
 };
 pub use identity::{Identity, generate_key_and_csr};
 

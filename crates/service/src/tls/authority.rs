@@ -81,14 +81,13 @@ impl Authority {
     pub fn load(dir: &Path) -> Result<Self, TlsError> {
         let root = Root::load(&dir.join(ROOT_FILE))?;
         let key_path = dir.join(KEY_FILE);
-        let key_pem =
-            std::fs::read_to_string(&key_path)
-                .map(Zeroizing::new)
-                .map_err(|source| TlsError::File {
-                    action: "read",
-                    path: key_path,
-                    source,
-                })?;
+        let key_pem = std::fs::read_to_string(&key_path)
+            .map(Zeroizing::new)
+            .map_err(|source| TlsError::File {
+                action: "read",
+                path: key_path,
+                source,
+            })?;
         let key = KeyPair::from_pem(&key_pem)
             .map_err(|error| TlsError::malformed("the authority's key", error))?;
         if !super::identity::holds_key(root.der(), key.public_key_raw())? {

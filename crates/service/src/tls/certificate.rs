@@ -281,4 +281,3 @@ pub(super) fn validity(der: &[u8]) -> Result<(Timestamp, Timestamp), TlsError> {
 fn seconds(seconds: i64) -> Timestamp {
     Timestamp::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
-

@@ -50,10 +50,7 @@ impl Expect {
 ///
 /// # Errors
 /// [`TlsError::Rustls`] if the root is not usable.
-pub fn server_config(
-    identity: &Identity,
-    auth: ClientAuth,
-) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn server_config(identity: &Identity, auth: ClientAuth) -> Result<Arc<ServerConfig>, TlsError> {
     let verifier = PartyClientVerifier::new(identity.root(), auth)?;
     let clock = Arc::new(identity.clock().clone());
     let mut config = ServerConfig::builder_with_details(provider(), clock)

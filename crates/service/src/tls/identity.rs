@@ -202,8 +202,8 @@ impl rustls::client::ResolvesClientCert for Identity {
 impl Current {
     fn load(dir: &Path, root: &Root) -> Result<Self, TlsError> {
         let chain_path = dir.join(CHAIN);
-        let chain_pem =
-            std::fs::read_to_string(&chain_path).map_err(|source| read_error(&chain_path, source))?;
+        let chain_pem = std::fs::read_to_string(&chain_path)
+            .map_err(|source| read_error(&chain_path, source))?;
         let chain = chain_from_pem(&chain_pem)?;
         let certificate = PartyCertificate::from_der(&chain[0])?;
         check_issued_by(&chain[0], root)?;

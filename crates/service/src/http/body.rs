@@ -1,0 +1,133 @@
+//! Bodies of requests: how large, how slow, and what happens to those that nobody reads.
+
+use std::error::Error;
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+use super::ApiError;
+
+/// Limits the bodies of all requests to `router`'s routes to `max` bytes, however a handler reads
+/// them: a longer one that says its length is refused with 413 `too_large` before the handler runs,
+/// others break off at the limit (which [`Raw`](super::Raw) and [`Json`](super::Json) refuse alike).
+///
+/// Replaces the 2 MiB that otherwise holds for extractors. Applied again further out, the smaller
+/// limit holds.
+pub fn limit_body<S: Clone + Send + Sync + 'static>(router: Router<S>, max: usize) -> Router<S> {
+    router
+        .layer(from_fn_with_state(max, limit))
+        .layer(DefaultBodyLimit::disable())
+}
+
+async fn limit(State(max): State<usize>, request: Request, next: Next) -> Response {
+    let too_long = usize::try_from(request.body().size_hint().lower())
+        .map_or(true, |announced| announced > max);
+    if too_long {
+        return ApiError::too_large(Some(max)).into_response();
+    }
+    next.run(request.map(|body| Body::new(Limited::new(body, max))))
+        .await
+}
+
+/// How much of a body that no handler wants is read all the same, and for how long. Closing a
+/// connection under a peer that still sends makes its system discard the refusal unread.
+const LINGER_BYTES: usize = 32 << 20;
+const LINGER_TIME: Duration = Duration::from_secs(5);
+
+/// A request's body that fails when it stalls, and that reads on for a while after a handler
+/// refused it.
+pub(super) struct RequestBody {
+    inner: Option<Incoming>,
+    idle: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// The peer sent nothing for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the body stopped coming")]
+struct IdleTimeout;
+
+impl RequestBody {
+    pub(super) fn new(inner: Incoming, idle: Duration) -> Self {
+        Self {
+            inner: Some(inner),
+            idle,
+            timer: None,
+        }
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
+        if let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) {
+            self.timer = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let idle = self.idle;
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        ready!(timer.as_mut().poll(cx));
+        // Nothing to linger for.
+        self.inner = None;
+        Poll::Ready(Some(Err(Box::new(IdleTimeout))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner
+            .as_ref()
+            .map_or_else(SizeHint::default, HttpBody::size_hint)
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        let Some(body) = self.inner.take().filter(|body| !body.is_end_stream()) else {
+            return;
+        };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(linger(body));
+        }
+    }
+}
+
+async fn linger(mut body: Incoming) {
+    let deadline = Instant::now() + LINGER_TIME;
+    let mut left = LINGER_BYTES;
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout_at(deadline, body.frame()).await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(length) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}
+
+/// Whether `error` comes from a body that stalled.
+pub(super) fn is_idle_timeout(error: &(dyn Error + 'static)) -> bool {
+    crate::causes::causes(error).any(|error| error.is::<IdleTimeout>())
+}

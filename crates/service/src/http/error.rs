@@ -1,0 +1,196 @@
+//! The one shape of refusal.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+
+use crate::causes::in_one_line;
+
+/// A refusal: becomes `{"error":{"code","message"}}` with this status.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{status} {code}: {message}")]
+pub struct ApiError {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// Stable, for programs and metrics: lower-case words joined by `_`.
+    pub code: &'static str,
+    /// For people: what was wrong, and what to do.
+    pub message: String,
+    /// When to try again, if that makes sense. Sent in whole seconds, rounded up.
+    pub retry_after: Option<Duration>,
+}
+
+impl ApiError {
+    /// A refusal with this status, code and message.
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            retry_after: None,
+        }
+    }
+
+    /// 400: the request makes no sense.
+    pub fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    /// 401: the caller must first say who it is.
+    pub fn unauthorized(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, code, message)
+    }
+
+    /// 403: the caller may not.
+    pub fn forbidden(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code, message)
+    }
+
+    /// 404: there is no such thing, or none that the caller may know of.
+    pub fn not_found(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, message)
+    }
+
+    /// 409: not in the present state.
+    pub fn conflict(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, message)
+    }
+
+    /// 413 `too_large`: the body is larger than `limit` bytes.
+    #[must_use]
+    pub fn too_large(limit: Option<usize>) -> Self {
+        let message = match limit {
+            Some(limit) => format!("the body is larger than the {limit} bytes allowed here"),
+            None => "the body is larger than allowed here".to_owned(),
+        };
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+    }
+
+    /// 429 `too_many_requests`: the caller is over its rate.
+    #[must_use]
+    pub fn too_many_requests(retry_after: Duration) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_requests",
+            "too many requests; try again later",
+        )
+        .retry_after(retry_after)
+    }
+
+    /// 503: not now.
+    pub fn unavailable(
+        code: &'static str,
+        message: impl Into<String>,
+        retry_after: Duration,
+    ) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message).retry_after(retry_after)
+    }
+
+    /// 507 `storage_full`.
+    #[must_use]
+    pub fn storage_full() -> Self {
+        Self::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "storage_full",
+            "the storage is full; nothing was changed; try again when space was made",
+        )
+        .retry_after(Duration::from_secs(60))
+    }
+
+    /// 500 `internal`: logs `cause` with its sources here, and tells the caller nothing of it.
+    pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(cause = in_one_line(cause), "a request failed");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the request failed inside the service; its log says why",
+        )
+    }
+
+    /// The same refusal, with when to try again.
+    #[must_use]
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// The code for a refusal that says no more than its status.
+    pub(super) fn code_of(status: StatusCode) -> &'static str {
+        match status {
+            StatusCode::BAD_REQUEST => "bad_request",
+            StatusCode::UNAUTHORIZED => "unauthorized",
+            StatusCode::FORBIDDEN => "forbidden",
+            StatusCode::NOT_FOUND => "not_found",
+            StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+            StatusCode::NOT_ACCEPTABLE => "not_acceptable",
+            StatusCode::REQUEST_TIMEOUT => "timeout",
+            StatusCode::CONFLICT => "conflict",
+            StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
+            StatusCode::UNPROCESSABLE_ENTITY => "unprocessable",
+            StatusCode::TOO_MANY_REQUESTS => "too_many_requests",
+            StatusCode::INTERNAL_SERVER_ERROR => "internal",
+            StatusCode::SERVICE_UNAVAILABLE => "unavailable",
+            _ => "refused",
+        }
+    }
+}
+
+/// `{"error":{"code","message"}}`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ErrorBody {
+    pub(super) error: ErrorFields,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ErrorFields {
+    pub(super) code: String,
+    pub(super) message: String,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = axum::Json(ErrorBody {
+            error: ErrorFields {
+                code: self.code.to_owned(),
+                message: self.message,
+            },
+        });
+        let mut response = (self.status, body).into_response();
+        if let Some(after) = self.retry_after {
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<crate::db::DbError> for ApiError {
+    fn from(error: crate::db::DbError) -> Self {
+        match error {
+            crate::db::DbError::StorageFull { .. } => Self::storage_full(),
+            crate::db::DbError::Busy { .. } => Self::unavailable(
+                "busy",
+                "the database is busy; try again",
+                Duration::from_secs(1),
+            ),
+            other => Self::internal(&other),
+        }
+    }
+}
+
+impl From<crate::blobs::BlobError> for ApiError {
+    fn from(error: crate::blobs::BlobError) -> Self {
+        match error {
+            crate::blobs::BlobError::Full { .. } => Self::storage_full(),
+            crate::blobs::BlobError::NotFound { .. } => {
+                Self::not_found("not_found", "there is no such object")
+            }
+            other => Self::internal(&other),
+        }
+    }
+}
