@@ -1,0 +1,192 @@
+//! The parameter sets, in one table (oblivious-encoding 2), and the noise analysis (oblivious-encoding 8).
+
+use crate::Error;
+use crate::ring::{N, PRIMES};
+
+/// The number of a parameter set as it appears on the wire (u16, little endian).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ParamSetId(pub u16);
+
+/// Estimated hardness of the ring-LWE instance behind one query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Security {
+    /// log2 of the cost of the best classical attack known.
+    pub classical_bits: u32,
+    /// log2 of the cost with quantum sieving.
+    pub quantum_bits: u32,
+    /// Where the two figures come from.
+    pub source: &'static str,
+}
+
+/// One row of the parameter table.
+///
+/// The modulus is q = p1 · p2; polynomials are elements of Z_q\[X\]/(X^n + 1).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Params {
+    /// Number on the wire.
+    pub id: ParamSetId,
+    /// n, the number of coefficients of a polynomial.
+    pub degree: usize,
+    /// The two primes, both congruent to 1 modulo 2n.
+    pub primes: [u32; 2],
+    /// log2 of the plaintext modulus p: bits of a slot that one coefficient carries.
+    pub plaintext_bits: u32,
+    /// Errors are centred binomial: the difference of two sums of `eta` fair bits, variance `eta`/2.
+    pub eta: u32,
+    /// Low bits that a hint leaves out of each coefficient.
+    pub hint_drop: u32,
+    /// Bits to which an answer rounds each coefficient.
+    pub answer_bits: u32,
+    /// Most polynomials in a stack.
+    pub max_polys: u32,
+    /// Estimated security of one query.
+    pub security: Security,
+}
+
+const TABLE: &[Params] = &[
+    Params {
+        id: ParamSetId(1),
+        degree: N,
+        primes: PRIMES,
+        plaintext_bits: 19,
+        eta: 21,
+        hint_drop: 24,
+        answer_bits: 21,
+        max_polys: 1024,
+        security: Security {
+            classical_bits: 128,
+            quantum_bits: 118,
+            source: "Homomorphic Encryption Security Standard (2018), table 1: n = 2048, log q = 54, ternary secret; \
+                     quantum by core-SVP 0.265 b at the same block size",
+        },
+    },
+    // Fails on purpose: the tests show that the noise analysis says so and that decoding agrees.
+    #[cfg(test)]
+    Params {
+        id: ParamSetId(0xFFFF),
+        degree: N,
+        primes: PRIMES,
+        plaintext_bits: 24,
+        eta: 21,
+        hint_drop: 24,
+        answer_bits: 26,
+        max_polys: 1024,
+        security: Security {
+            classical_bits: 128,
+            quantum_bits: 118,
+            source: "test only",
+        },
+    },
+];
+
+/// Bundles of up to 64 slots of 4 MiB have fewer than 2^27 symbols.
+const SYMBOLS_PER_BUNDLE_LOG2: f64 = 27.0;
+/// A bundle may fail to decode with a probability of at most 2^-40.
+const BUNDLE_FAILURE_LOG2: f64 = -40.0;
+
+impl Params {
+    /// The parameter set that new generations use.
+    pub const DEFAULT: &'static Params = &TABLE[0];
+
+    /// All parameter sets, oldest first.
+    #[must_use]
+    pub fn table() -> &'static [Params] {
+        TABLE
+    }
+
+    /// The row with this number.
+    ///
+    /// # Errors
+    /// [`Error::UnknownParams`] if this version has no such row.
+    pub fn by_id(id: ParamSetId) -> Result<&'static Params, Error> {
+        TABLE
+            .iter()
+            .find(|row| row.id == id)
+            .ok_or(Error::UnknownParams(id.0))
+    }
+
+    /// q.
+    #[must_use]
+    pub const fn modulus(&self) -> u64 {
+        self.primes[0] as u64 * self.primes[1] as u64
+    }
+
+    /// Bits of one coefficient of a hint.
+    #[must_use]
+    pub const fn hint_bits(&self) -> u32 {
+        (self.modulus() - 1).ilog2() + 1 - self.hint_drop
+    }
+
+    /// Delta = floor(q / p): what one unit of plaintext weighs.
+    #[must_use]
+    pub const fn delta(&self) -> u64 {
+        self.modulus() >> self.plaintext_bits
+    }
+
+    /// The noise of an answer over `polys` polynomials in `generations` generations (oblivious-encoding 8).
+    #[must_use]
+    pub fn noise(&self, polys: u32, generations: usize) -> Noise {
+        let n = self.degree as f64;
+        let q = self.modulus() as f64;
+        let p = f64::from(self.plaintext_bits).exp2();
+        let query = f64::from(self.eta) / 2.0 * n * f64::from(polys) * p * p / 12.0;
+        let dropped = f64::from(self.hint_drop).exp2();
+        let hint = generations as f64 * n * (2.0 / 3.0) * dropped * dropped / 12.0;
+        let rounding = q / f64::from(self.answer_bits + 1).exp2();
+        // q is no multiple of p: one unit of plaintext weighs up to 1 less than q / p.
+        let floor = p;
+        Noise {
+            query_variance: query,
+            hint_variance: hint,
+            limit: q / (2.0 * p) - rounding - floor,
+        }
+    }
+}
+
+/// Expected noise of a decoded coefficient, in units of 1 of Z_q.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Noise {
+    /// Variance from the query's errors, for uniformly distributed slot bytes.
+    pub query_variance: f64,
+    /// Variance from what the hints leave out.
+    pub hint_variance: f64,
+    /// Largest noise that is certainly decoded right, after the answer's rounding.
+    pub limit: f64,
+}
+
+impl Noise {
+    /// Standard deviation of the sum.
+    #[must_use]
+    pub fn deviation(&self) -> f64 {
+        (self.query_variance + self.hint_variance).sqrt()
+    }
+
+    /// How many standard deviations fit under the limit.
+    #[must_use]
+    pub fn margin(&self) -> f64 {
+        self.limit / self.deviation()
+    }
+
+    /// log2 of a bound on the probability that one coefficient decodes wrongly: all noise terms are
+    /// sub-Gaussian with their variance as the parameter, so it is at most 2 exp(-margin² / 2).
+    #[must_use]
+    pub fn symbol_failure_log2(&self) -> f64 {
+        let margin = self.margin().max(0.0);
+        (1.0 - margin * margin / 2.0 * std::f64::consts::LOG2_E).min(0.0)
+    }
+
+    /// log2 of a bound on the probability that a bundle of 64 slots of 4 MiB does not decode.
+    #[must_use]
+    pub fn bundle_failure_log2(&self) -> f64 {
+        (self.symbol_failure_log2() + SYMBOLS_PER_BUNDLE_LOG2).min(0.0)
+    }
+
+    /// Whether a bundle fails with a probability of at most 2^-40.
+    #[must_use]
+    pub fn is_acceptable(&self) -> bool {
+        self.bundle_failure_log2() <= BUNDLE_FAILURE_LOG2
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! Queries (oblivious-encoding 4).
+
+use crate::ring::{Batch, Factors, Kernel, LANES, N, PRIME_BITS, PRIMES};
+use crate::{Error, ParamSetId, Stack, bits, wire};
+
+/// One query over a stack: a ring-LWE ciphertext b_j for each polynomial, which hides the choice.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Query {
+    params: ParamSetId,
+    stack: [u8; 32],
+    /// For each polynomial n residues modulo the first prime, then n modulo the second.
+    residues: Vec<u32>,
+}
+
+impl Query {
+    /// An all-zero query that `client` fills in.
+    pub(crate) fn zero(stack: &Stack) -> Self {
+        Query {
+            params: stack.param_set(),
+            stack: stack.digest(),
+            residues: vec![0; stack.polys() as usize * 2 * N],
+        }
+    }
+
+    /// Stores the first `count` lanes of `batch` as polynomials `first..`.
+    pub(crate) fn put(&mut self, first: usize, count: usize, batch: &Batch<crate::ring::Coeff>) {
+        let polys = self.residues[first * 2 * N..]
+            .chunks_exact_mut(2 * N)
+            .take(count);
+        for (lane, poly) in polys.enumerate() {
+            for (prime, residues) in poly.chunks_exact_mut(N).enumerate() {
+                for (residue, row) in residues.iter_mut().zip(batch.residues(prime)) {
+                    *residue = row[lane];
+                }
+            }
+        }
+    }
+
+    /// Bytes for the wire; [`Stack::query_bytes`] of them, whatever the choice.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let body = self.residues.len() / N * wire::RESIDUE_BYTES;
+        let mut out = Vec::with_capacity(wire::QUERY_HEADER + body);
+        wire::put_header(&mut out, wire::QUERY_MAGIC, self.params, &self.stack);
+        out.resize(wire::QUERY_HEADER + body, 0);
+        let packed = out[wire::QUERY_HEADER..].chunks_exact_mut(wire::RESIDUE_BYTES);
+        for (residues, packed) in self.residues.chunks_exact(N).zip(packed) {
+            bits::pack(residues, PRIME_BITS, packed);
+        }
+        out
+    }
+
+    /// Reads a query over `stack`.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] unless magic, version and length are right and every residue is below its prime;
+    /// [`Error::WrongStack`] if it was made for another stack.
+    pub fn from_bytes(stack: &Stack, bytes: &[u8]) -> Result<Self, Error> {
+        let body = wire::body(
+            "query",
+            bytes,
+            wire::QUERY_MAGIC,
+            stack.param_set(),
+            &stack.digest(),
+            stack.query_bytes(),
+        )?;
+        let mut query = Query::zero(stack);
+        let packed = body.chunks_exact(wire::RESIDUE_BYTES);
+        for (index, (residues, packed)) in
+            query.residues.chunks_exact_mut(N).zip(packed).enumerate()
+        {
+            bits::unpack(packed, PRIME_BITS, residues);
+            if residues.iter().any(|residue| *residue >= PRIMES[index % 2]) {
+                return Err(Error::Malformed {
+                    what: "query",
+                    reason: "a residue is not below its prime",
+                });
+            }
+        }
+        Ok(query)
+    }
+
+    /// The query's part for one generation of its stack, in the form that [`crate::Encoded::accumulate`] takes.
+    ///
+    /// # Errors
+    /// [`Error::WrongStack`] if the query is for another stack or the stack has no such generation.
+    pub fn part(&self, stack: &Stack, generation: usize) -> Result<QueryPart, Error> {
+        let wrong = Error::WrongStack { what: "query" };
+        let info = stack.generations().get(generation).ok_or(wrong.clone())?;
+        if self.stack != stack.digest() {
+            return Err(wrong);
+        }
+        let polys = info.shape.polys() as usize;
+        let offset = stack.offsets()[generation] as usize;
+        let mut factors = Factors::zero(polys);
+        for first in (0..polys).step_by(LANES) {
+            let mut batch = Batch::zero();
+            let lanes = self.residues[(offset + first) * 2 * N..]
+                .chunks_exact(2 * N)
+                .take((polys - first).min(LANES));
+            for (lane, poly) in lanes.enumerate() {
+                for (index, residue) in poly.iter().enumerate() {
+                    *batch.coefficient_mut(index / N, index % N, lane) = *residue;
+                }
+            }
+            factors.put(first, &batch.into_ntt(Kernel::best()));
+        }
+        Ok(QueryPart {
+            stack: self.stack,
+            generation: stack.digests()[generation],
+            factors,
+        })
+    }
+}
+
+impl std::fmt::Debug for Query {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Query")
+            .field("polys", &(self.residues.len() / (2 * N)))
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one query asks of one generation.
+#[derive(Debug)]
+pub struct QueryPart {
+    pub(crate) stack: [u8; 32],
+    pub(crate) generation: [u8; 32],
+    pub(crate) factors: Factors,
+}
