@@ -4,6 +4,7 @@
 
 mod citations;
 mod dependencies;
+mod documents;
 mod sources;
 
 use anyhow::{Result, bail};
@@ -15,6 +16,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let mut complaints = dependencies::check(workspace);
     complaints.extend(sources::check(workspace)?);
     complaints.extend(citations::check(workspace)?);
+    complaints.extend(documents::check(workspace)?);
     if complaints.is_empty() {
         return Ok(());
     }

@@ -1,8 +1,9 @@
 //! Sections that comments cite exist in the document they name.
 //!
-//! Three forms are read: `docs/protocol.md 3.2` (any document, several numbers), a document with the title
-//! of a section in quotation marks (`docs/NAME.md, "Title"`), and a number alone in parentheses, as in
-//! `(4.1)`, which means docs/protocol.md, or docs/oblivious-encoding.md within the ring engine.
+//! Four forms are read: `docs/protocol.md 3.2` (any document, several numbers), a document with the title
+//! of a section in quotation marks (`docs/NAME.md, "Title"`), `oblivious-encoding 3.2` for short, and a number
+//! alone in parentheses, as in `(4.1)`, which means docs/protocol.md, or docs/oblivious-encoding.md within the
+//! ring engine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,6 +13,9 @@ use anyhow::Result;
 
 use super::sources::{read, rust_files};
 use crate::metadata::Workspace;
+
+/// How comments name the ring engine's document for short.
+const SHORT: &str = "oblivious-encoding ";
 
 /// The numbers and titles of a document's sections.
 #[derive(Debug, Default)]
@@ -178,6 +182,10 @@ fn citations(comment: &str, own: &str) -> Vec<Citation> {
             });
         }
     }
+    for (at, _) in comment.match_indices(SHORT) {
+        let list = number_list(&comment[at + SHORT.len()..]).0;
+        found.extend(numbers("oblivious-encoding.md", list));
+    }
     for (at, _) in comment.match_indices('(') {
         let (list, rest) = number_list(&comment[at + 1..]);
         if rest.starts_with(')') && list.iter().all(|number| number.contains('.')) {
@@ -230,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_forms_are_read() {
+    fn all_forms_are_read() {
         assert_eq!(
             citations(
                 "Sealed (docs/protocol.md 3.2, 3.4). Later (4.1).",
@@ -256,6 +264,13 @@ mod tests {
                 document: "threat-model.md".to_owned(),
                 section: Section::Title("What the cloud may see".to_owned()),
             }]
+        );
+        assert_eq!(
+            citations("The table (oblivious-encoding 2, 3.1).", "protocol.md"),
+            [
+                number("oblivious-encoding.md", "2"),
+                number("oblivious-encoding.md", "3.1")
+            ]
         );
         assert_eq!(citations("n (2048) of (3) and (a 1.2)", "x.md"), []);
     }
