@@ -32,27 +32,37 @@ pub enum Role {
     Pass,
 }
 
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Role {
+    /// The word for it in certificates and messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Trust => "trust",
             Self::Cloud => "cloud",
             Self::Gateway => "gateway",
             Self::Pass => "pass",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
 impl FromStr for Role {
     type Err = Malformed;
     fn from_str(text: &str) -> Result<Self, Malformed> {
-        match text {
-            "trust" => Ok(Self::Trust),
-            "cloud" => Ok(Self::Cloud),
-            "gateway" => Ok(Self::Gateway),
-            "pass" => Ok(Self::Pass),
-            _ => Err(Malformed::new("role", format!("{text:?}"))),
-        }
+        [Self::Trust, Self::Cloud, Self::Gateway, Self::Pass]
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| {
+                Malformed::new(
+                    "role",
+                    format!("{text:?} is none of trust, cloud, gateway, pass"),
+                )
+            })
     }
 }
 

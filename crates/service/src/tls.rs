@@ -12,15 +12,15 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
-use rand_core::CryptoRng;
-use serde::{Deserialize, Serialize};
+pub use harpo_protocol::id::PartyId;
+pub use harpo_protocol::identity::Role;
 
 mod authority;
 mod certificate;
 mod configs;
 mod identity;
+mod pass;
 mod verify;
 
 pub use authority::{Authority, Subject};
@@ -30,125 +30,14 @@ pub use configs::{
     ClientAuth, Expect, anonymous_client_config, client_config, pinned_client_config, server_config,
 };
 pub use identity::{Identity, generate_key_and_csr};
+pub use pass::PassKey;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-/// What a party does in the system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// The trusted third party.
-    Trust,
-    /// The untrusted provider of storage and oblivious answers.
-    Cloud,
-    /// A hospital.
-    Gateway,
-    /// Somebody who holds a pass to what was shared with them, without a hospital.
-    Pass,
-}
-
-impl Role {
-    /// The word for it in certificates and messages.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Trust => "trust",
-            Self::Cloud => "cloud",
-            Self::Gateway => "gateway",
-            Self::Pass => "pass",
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Role {
-    type Err = ParseNameError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Trust, Self::Cloud, Self::Gateway, Self::Pass]
-            .into_iter()
-            .find(|role| role.as_str() == text)
-            .ok_or(ParseNameError)
-    }
-}
-
-/// A party's name: 16 random bytes, so that it says nothing about whom it stands for. Written as 32
-/// lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PartyId([u8; 16]);
-
-impl PartyId {
-    /// A fresh name.
-    pub fn generate(rng: &mut impl CryptoRng) -> Self {
-        let mut bytes = [0; 16];
-        rng.fill_bytes(&mut bytes);
-        Self(bytes)
-    }
-
-    /// The name with these bytes.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// Its bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-impl fmt::Display for PartyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for PartyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PartyId({self})")
-    }
-}
-
-impl FromStr for PartyId {
-    type Err = ParseNameError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // One spelling only, so that names compare as text too.
-        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(ParseNameError);
-        }
-        let mut bytes = [0; 16];
-        hex::decode_to_slice(text, &mut bytes).map_err(|_| ParseNameError)?;
-        Ok(Self(bytes))
-    }
-}
-
-impl Serialize for PartyId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for PartyId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-/// The text is not a name of that kind.
+/// The text is not a fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a role is trust, cloud, gateway or pass; a party id is 32 lower-case hexadecimal digits; \
-     a fingerprint is 64 hexadecimal digits"
-)]
+#[error("a fingerprint is 64 hexadecimal digits")]
 pub struct ParseNameError;
 
 /// What went wrong with keys and certificates.

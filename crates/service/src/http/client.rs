@@ -460,14 +460,11 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
 /// skips it.
 fn tls_error(error: &(dyn Error + 'static)) -> Option<rustls::Error> {
     causes(error).find_map(|error| {
-        let inside = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(|io| io.get_ref());
-        let inside = match inside {
-            Some(inside) => inside.downcast_ref::<rustls::Error>(),
-            None => error.downcast_ref::<rustls::Error>(),
-        };
-        inside.cloned()
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return Some(tls.clone());
+        }
+        let inside = error.downcast_ref::<std::io::Error>()?.get_ref()?;
+        tls_error(inside)
     })
 }
 
@@ -500,7 +497,7 @@ fn explain(error: &rustls::Error) -> String {
         E::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
             "its certificate is not for this address; add the name to its server names".to_owned()
         }
-        E::InvalidCertificate(Bad::Other(other)) => other.to_string(),
+        E::InvalidCertificate(Bad::Other(other)) => other.0.to_string(),
         other => other.to_string(),
     }
 }

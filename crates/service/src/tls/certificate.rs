@@ -35,6 +35,12 @@ impl Fingerprint {
         Self(bytes)
     }
 
+    /// The fingerprint with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// Its bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {

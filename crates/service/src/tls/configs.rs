@@ -71,12 +71,27 @@ pub fn server_config(identity: &Identity, auth: ClientAuth) -> Result<Arc<Server
 /// # Errors
 /// [`TlsError::Rustls`] if the root is not usable.
 pub fn client_config(identity: &Identity, expect: Expect) -> Result<ClientConfig, TlsError> {
-    let verifier = PartyServerVerifier::new(identity.root(), expect)?;
+    with_client_key(
+        identity.root(),
+        identity.clock(),
+        expect,
+        Arc::new(identity.clone()),
+    )
+}
+
+/// The client side of whoever has the key in `resolver`.
+pub(super) fn with_client_key(
+    root: &Root,
+    clock: &Clock,
+    expect: Expect,
+    resolver: Arc<dyn rustls::client::ResolvesClientCert>,
+) -> Result<ClientConfig, TlsError> {
+    let verifier = PartyServerVerifier::new(root, expect)?;
     Ok(finish(
-        client_builder(identity.clock())?
+        client_builder(clock)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_client_cert_resolver(Arc::new(identity.clone())),
+            .with_client_cert_resolver(resolver),
     ))
 }
 
