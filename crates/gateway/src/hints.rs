@@ -1,0 +1,228 @@
+//! The hints of the whole stack, fetched when generations appear and kept (docs/protocol.md 7.2).
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::StreamExt as _;
+use harpo_oblivious::{
+    self as oblivious, Choice, GenerationInfo, Hint, ParamSetId, Seed, Shape, Stack, StackHint,
+};
+use harpo_protocol::domain::Hasher;
+use harpo_protocol::id::GenerationId;
+use harpo_protocol::stack::{SealedGeneration, StackDescriptor};
+use harpo_service::http::ClientError;
+
+use crate::cloud_client::CloudClient;
+
+/// Why hints are not there.
+#[derive(Debug, thiserror::Error)]
+pub enum HintError {
+    /// The cloud did not give one.
+    #[error("the hint of generation {generation} could not be fetched")]
+    Cloud {
+        /// Which.
+        generation: GenerationId,
+        /// Why.
+        #[source]
+        source: ClientError,
+    },
+    /// It is not the one that trust names.
+    #[error(
+        "the hint of generation {0} is not the one that trust names; the cloud is wrong or was altered"
+    )]
+    Digest(GenerationId),
+    /// The descriptor or a hint cannot be used.
+    #[error("the stack cannot be used")]
+    Stack(#[from] oblivious::Error),
+    /// The disk.
+    #[error("keeping a hint failed")]
+    Io(#[from] io::Error),
+}
+
+/// A stack with the sum of its hints.
+pub struct HeldStack {
+    /// Its shape.
+    pub stack: Stack,
+    /// The sum.
+    pub hint: StackHint,
+    generations: Vec<GenerationId>,
+}
+
+impl HeldStack {
+    /// What to ask for to get a slot.
+    pub fn choice(&self, generation: GenerationId, slot: u32) -> Option<Choice> {
+        let generation = self.generations.iter().position(|g| *g == generation)?;
+        Some(Choice::Slot { generation, slot })
+    }
+
+    /// Bytes of one answer.
+    pub fn answer_bytes(&self) -> usize {
+        self.stack.answer_bytes() as usize
+    }
+}
+
+/// Keeps hints in a folder, one file a generation, and the sum of the last stack in memory.
+#[derive(Debug)]
+pub struct Hints {
+    dir: PathBuf,
+    held: Mutex<Option<Arc<HeldStack>>>,
+}
+
+impl std::fmt::Debug for HeldStack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HeldStack")
+            .field("generations", &self.generations)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Hints {
+    /// Opens or creates the folder.
+    pub fn open(dir: PathBuf) -> io::Result<Self> {
+        fs::create_dir_all(&dir)?;
+        Ok(Self {
+            dir,
+            held: Mutex::new(None),
+        })
+    }
+
+    /// The generations of `stack` whose hints are not here yet.
+    pub fn missing<'a>(&self, stack: &'a StackDescriptor) -> Vec<&'a SealedGeneration> {
+        stack
+            .generations
+            .iter()
+            .filter(|g| !self.path(g).exists())
+            .collect()
+    }
+
+    /// Fetches a hint; goes on where an earlier try broke off.
+    pub async fn fetch(
+        &self,
+        cloud: &CloudClient,
+        generation: &SealedGeneration,
+    ) -> Result<(), HintError> {
+        let path = self.path(generation);
+        let part = path.with_extension("part");
+        let mut have = fs::metadata(&part).map_or(0, |m| m.len());
+        if have >= generation.hint_bytes {
+            have = 0;
+        }
+        let failed = |source| HintError::Cloud {
+            generation: generation.generation,
+            source,
+        };
+        let answer = cloud
+            .hint(generation.generation, have)
+            .await
+            .map_err(failed)?;
+        // A server that does not know ranges begins again.
+        let resumed = answer.status() == http::StatusCode::PARTIAL_CONTENT;
+        let mut file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&part)?;
+        if !resumed {
+            file.set_len(0)?;
+            have = 0;
+        }
+        let mut stream = answer.stream();
+        while let Some(piece) = stream.next().await {
+            let piece = piece.map_err(failed)?;
+            have += piece.len() as u64;
+            if have > generation.hint_bytes {
+                break;
+            }
+            file.write_all(&piece)?;
+        }
+        file.sync_all()?;
+        if digest(&part)? != generation.hint || have != generation.hint_bytes {
+            fs::remove_file(&part)?;
+            return Err(HintError::Digest(generation.generation));
+        }
+        fs::rename(&part, &path)?;
+        harpo_service::files::sync_dir(&self.dir)?;
+        self.forget_others_of(generation)?;
+        Ok(())
+    }
+
+    /// The sum over `stack`, whose hints must all be here. Reads files only when the stack changed.
+    pub fn held(&self, stack: &StackDescriptor) -> Result<Arc<HeldStack>, HintError> {
+        let generations: Vec<GenerationId> =
+            stack.generations.iter().map(|g| g.generation).collect();
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = held.as_ref().filter(|h| h.generations == generations) {
+            return Ok(held.clone());
+        }
+        let shape = Stack::new(
+            stack
+                .generations
+                .iter()
+                .map(info)
+                .collect::<Result<_, _>>()?,
+        )?;
+        let mut hints = Vec::with_capacity(generations.len());
+        for (generation, info) in stack.generations.iter().zip(shape.generations()) {
+            let bytes = fs::read(self.path(generation))?;
+            if harpo_protocol::domain::sha256(&bytes) != generation.hint {
+                fs::remove_file(self.path(generation))?;
+                return Err(HintError::Digest(generation.generation));
+            }
+            hints.push(Hint::from_bytes(info, &bytes)?);
+        }
+        let hint = StackHint::sum(&shape, &hints)?;
+        let new = Arc::new(HeldStack {
+            stack: shape,
+            hint,
+            generations,
+        });
+        *held = Some(new.clone());
+        Ok(new)
+    }
+
+    fn path(&self, generation: &SealedGeneration) -> PathBuf {
+        self.dir.join(format!(
+            "{}-{}.hint",
+            generation.generation,
+            &generation.hint.to_string()[..16]
+        ))
+    }
+
+    /// Removes hints of the same generation under other digests.
+    fn forget_others_of(&self, generation: &SealedGeneration) -> io::Result<()> {
+        let (prefix, keep) = (generation.generation.to_string(), self.path(generation));
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            let same = path
+                .file_name()
+                .is_some_and(|n| n.to_string_lossy().starts_with(&prefix));
+            if same && path != keep {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The ring engine's view of a generation's public figures.
+pub fn info(generation: &SealedGeneration) -> Result<GenerationInfo, oblivious::Error> {
+    let figures = &generation.figures;
+    Ok(GenerationInfo {
+        params: ParamSetId(figures.parameter_set),
+        shape: Shape::new(figures.slots, figures.slot_bytes, figures.interleave)?,
+        seed: Seed(figures.seed.0),
+    })
+}
+
+fn digest(path: &Path) -> io::Result<harpo_protocol::id::Digest> {
+    let mut file = fs::File::open(path)?;
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finish()),
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+}

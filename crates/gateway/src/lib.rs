@@ -1,0 +1,28 @@
+//! The hospital's gateway: DICOM and DICOMweb in, sealed bundles out, and back again.
+//!
+//! See the workspace's ARCHITECTURE.md.
+
+// pub mod archive;
+pub mod cloud_client;
+pub mod config;
+pub mod consult;
+pub mod dicom;
+pub mod hints;
+pub mod open;
+pub mod outsource;
+pub mod party;
+// pub mod phantom;
+pub mod seal;
+pub mod spool;
+pub mod store;
+pub mod trust_client;
+// pub mod web;
+
+/// Runs what blocks on disk or processor where blocking is allowed.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        // The work is never aborted: a join error is its panic, which goes on here.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

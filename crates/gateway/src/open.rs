@@ -1,0 +1,282 @@
+//! Opening a bundle: the steps of docs/protocol.md 10.1, each possible only with the result of the
+//! one before.
+
+use std::fs::File;
+use std::io::{self, BufReader, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt as _;
+
+use harpo_protocol::cell::{CellAddress, Layout, open_cell};
+use harpo_protocol::domain::sha256;
+use harpo_protocol::fragment;
+use harpo_protocol::id::BundleId;
+use harpo_protocol::identity::Credential;
+use harpo_protocol::manifest::{Instance, Manifest};
+use harpo_protocol::pack;
+use harpo_protocol::release::{Access, Release, Secrets, Source};
+use harpo_protocol::retrieval::classes;
+use harpo_protocol::secret::{ContentKey, PlacementKey};
+use harpo_protocol::sign::{Signed, Verified, VerifyingKey};
+use harpo_protocol::stack::StackDescriptor;
+use harpo_protocol::wrap::OpeningKey;
+use harpo_protocol::{Malformed, Rejected};
+
+/// What did not verify. Nothing of the bundle is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The producer's identity is not vouched for by trust.
+    #[error("the producer's credential is not trust's")]
+    Credential(#[source] Rejected),
+    /// The manifest is not the producer's.
+    #[error("the manifest was not signed by the producer that it names")]
+    Manifest(#[source] Rejected),
+    /// The manifest is of something else, or not of this protocol.
+    #[error("the manifest does not fit: {0}")]
+    Unfit(&'static str),
+    /// See the cause.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The keys were not for us, or were changed on the way.
+    #[error("the release's keys do not open")]
+    Secrets(#[source] Rejected),
+    /// The cloud gave other bytes than trust placed there.
+    #[error("fragment {index} did not verify: the stored copy is damaged or the answer was wrong")]
+    Fragment {
+        /// Its index in the bundle.
+        index: u32,
+    },
+    /// Fragments were never given.
+    #[error("{0} fragments are missing")]
+    Incomplete(usize),
+    /// The pack does not hold what the manifest says.
+    #[error("the contents do not match the manifest")]
+    Pack(#[from] pack::ReadError),
+    /// An instance is not the one that the producer signed for.
+    #[error("instance {0} differs from the digest that its producer signed")]
+    Instance(String),
+    /// The disk.
+    #[error("writing the opened bundle failed")]
+    Io(#[from] io::Error),
+}
+
+/// A release of which everything that can be checked before fetching was checked.
+#[derive(Debug)]
+pub struct Checked {
+    /// What the producer says.
+    pub manifest: Verified<Manifest>,
+    /// Who the producer is.
+    pub origin: Verified<Credential>,
+    /// How to get it; none if it is held.
+    pub access: Option<CheckedAccess>,
+}
+
+/// Access with opened secrets.
+#[derive(Debug)]
+pub struct CheckedAccess {
+    /// Names the permit.
+    pub grant: harpo_protocol::id::Nonce,
+    /// Keys and places.
+    pub secrets: Secrets,
+    /// The verified stack and its tickets, or none if it is in trust's cache.
+    pub stack: Option<(
+        Verified<StackDescriptor>,
+        Vec<Signed<harpo_protocol::retrieval::Ticket>>,
+    )>,
+}
+
+/// Checks a release (10.1: credential, manifest; 8.4: secrets, placements, tickets).
+pub fn check(
+    release: &Release,
+    wanted: BundleId,
+    trust: &VerifyingKey,
+    key: &OpeningKey,
+    layout: &Layout,
+) -> Result<Checked, OpenError> {
+    let origin = release
+        .origin
+        .verify(trust)
+        .map_err(OpenError::Credential)?;
+    let manifest = release
+        .manifest
+        .verify(&origin.keys.signing)
+        .map_err(OpenError::Manifest)?;
+    if manifest.bundle != wanted || release.bundle != wanted {
+        return Err(OpenError::Unfit("it is of another bundle"));
+    }
+    if manifest.origin != origin.party {
+        return Err(OpenError::Unfit(
+            "its origin is not the party of the credential",
+        ));
+    }
+    if !(origin.issued..=origin.expires).contains(&manifest.created) {
+        return Err(OpenError::Unfit(
+            "it was made outside the credential's validity",
+        ));
+    }
+    manifest.validate()?;
+    let access = match &release.access {
+        None => None,
+        Some(access) => Some(check_access(access, &manifest, trust, key, layout)?),
+    };
+    Ok(Checked {
+        manifest,
+        origin,
+        access,
+    })
+}
+
+fn check_access(
+    access: &Access,
+    manifest: &Manifest,
+    trust: &VerifyingKey,
+    key: &OpeningKey,
+    layout: &Layout,
+) -> Result<CheckedAccess, OpenError> {
+    let secrets = Secrets::unwrap(&access.secrets, manifest.bundle, access.grant, key)
+        .map_err(OpenError::Secrets)?;
+    let stack = match &access.source {
+        Source::Cache => None,
+        Source::Stack { stack, tickets } => {
+            let stack = stack.verify(trust).map_err(OpenError::Secrets)?;
+            check_placements(&secrets, manifest, &stack, tickets.len(), layout)?;
+            Some((stack, tickets.clone()))
+        }
+    };
+    Ok(CheckedAccess {
+        grant: access.grant,
+        secrets,
+        stack,
+    })
+}
+
+fn check_placements(
+    secrets: &Secrets,
+    manifest: &Manifest,
+    stack: &StackDescriptor,
+    tickets: usize,
+    layout: &Layout,
+) -> Result<(), OpenError> {
+    if secrets.placements.len() != manifest.fragments.len() {
+        return Err(OpenError::Unfit(
+            "it has another number of placements than of fragments",
+        ));
+    }
+    for placement in &secrets.placements {
+        let known = stack.generations.iter().any(|g| {
+            g.generation == placement.at.generation
+                && placement.at.slot < g.figures.slots
+                && placement.at.cell < layout.cells_per_slot
+                && g.figures.slot_bytes == layout.slot_bytes()
+        });
+        if !known {
+            return Err(OpenError::Unfit("a placement lies outside the stack"));
+        }
+    }
+    if classes(distinct_slots(secrets).len() as u32).len() != tickets {
+        return Err(OpenError::Unfit(
+            "the tickets do not fit the number of slots",
+        ));
+    }
+    Ok(())
+}
+
+/// The slots that hold the fragments, each once.
+pub fn distinct_slots(secrets: &Secrets) -> Vec<(harpo_protocol::id::GenerationId, u32)> {
+    let slots: std::collections::BTreeSet<_> = secrets
+        .placements
+        .iter()
+        .map(|p| (p.at.generation, p.at.slot))
+        .collect();
+    slots.into_iter().collect()
+}
+
+/// Takes verified fragments in any order, then gives the instances.
+pub struct Opener<'a> {
+    manifest: &'a Verified<Manifest>,
+    key: &'a ContentKey,
+    layout: Layout,
+    pack: File,
+    have: Vec<bool>,
+}
+
+impl<'a> Opener<'a> {
+    /// `scratch` takes the pack; it is not encrypted, like the local cache beside it.
+    pub fn new(
+        manifest: &'a Verified<Manifest>,
+        key: &'a ContentKey,
+        layout: Layout,
+        scratch: File,
+    ) -> Self {
+        Self {
+            manifest,
+            key,
+            layout,
+            pack: scratch,
+            have: vec![false; manifest.fragments.len()],
+        }
+    }
+
+    /// A cell from the cloud (10.1: placement key, then as [`Opener::fragment`]).
+    pub fn cell(
+        &mut self,
+        index: u32,
+        at: CellAddress,
+        key: &PlacementKey,
+        cell: &[u8],
+    ) -> Result<(), OpenError> {
+        let fragment = open_cell(key, at, cell).map_err(|_| OpenError::Fragment { index })?;
+        self.fragment(index, fragment)
+    }
+
+    /// A fragment (10.1: digest, then content key with position and end).
+    pub fn fragment(&mut self, index: u32, fragment: Vec<u8>) -> Result<(), OpenError> {
+        let bad = || OpenError::Fragment { index };
+        let expected = self
+            .manifest
+            .fragments
+            .get(index as usize)
+            .ok_or_else(bad)?;
+        if sha256(&fragment) != *expected {
+            return Err(bad());
+        }
+        let last = index as usize + 1 == self.manifest.fragments.len();
+        let chunk = fragment::open(self.key, self.manifest.bundle, index, last, fragment)
+            .map_err(|_| bad())?;
+        if chunk.len() != self.layout.chunk_bytes() {
+            return Err(bad());
+        }
+        self.pack
+            .write_all_at(&chunk, u64::from(index) * self.layout.chunk_bytes() as u64)?;
+        self.have[index as usize] = true;
+        Ok(())
+    }
+
+    /// Hands each instance to `keep`, verified, in manifest order (10.1: pack, lengths, digests).
+    pub fn finish(
+        self,
+        mut keep: impl FnMut(&Instance, &[u8]) -> io::Result<()>,
+    ) -> Result<(), OpenError> {
+        let missing = self.have.iter().filter(|have| !**have).count();
+        if missing > 0 {
+            return Err(OpenError::Incomplete(missing));
+        }
+        let mut file = self.pack;
+        file.flush()?;
+        file.seek(SeekFrom::Start(0))?;
+        let mut reader = pack::Reader::new(BufReader::with_capacity(1 << 20, file))?;
+        for (_, instance) in self.manifest.instances() {
+            let bytes = reader
+                .next(Some(instance.bytes))?
+                .ok_or(OpenError::Unfit("the pack ends before the last instance"))?;
+            if sha256(&bytes) != instance.sha256 {
+                return Err(OpenError::Instance(instance.sop_instance_uid.clone()));
+            }
+            keep(instance, &bytes)?;
+        }
+        match reader.next(None)? {
+            None => Ok(()),
+            Some(_) => Err(OpenError::Unfit(
+                "the pack holds more than the manifest names",
+            )),
+        }
+    }
+}

@@ -1,0 +1,457 @@
+//! The durable spool: instances that were acknowledged and not yet deposited.
+//!
+//! The file system is the only truth. An instance is acknowledged after its file is synced, renamed
+//! into its study's folder, and that folder is synced. The file's name carries every fact that the
+//! file itself does not (see [`name`]), so one rename makes both durable.
+//!
+//! ```text
+//! tmp/                     arriving; emptied at start
+//! open/<study>/<instance>  studies that still grow
+//! closed/<bundle>/…        bundles being sealed and deposited
+//! refused/                 files that were found and could not be read; for a person to look at
+//! ```
+//!
+//! Names are digests and hexadecimal text, never a sender's words.
+
+mod incoming;
+mod name;
+mod recover;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::dicom::{Header, InspectError, Limits};
+
+pub use incoming::{Incoming, Kind};
+use name::FileName;
+use state::{Place, State};
+
+/// Who sent an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// A modality or PACS, by its calling application entity title.
+    AeTitle(String),
+    /// A user of the web interface.
+    User(String),
+}
+
+/// What became of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is durable now.
+    Stored,
+    /// The same instance with the same data set was durable before.
+    AlreadyHad,
+}
+
+/// An instance that is durable, and what is known about it.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// New, or known before.
+    pub outcome: Outcome,
+    /// What its data set says.
+    pub header: Header,
+}
+
+/// Why an instance was not stored. Nothing of it is kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// It cannot be read as a DICOM instance.
+    #[error(transparent)]
+    Refused(#[from] InspectError),
+    /// The request names another instance than the data set does.
+    #[error(
+        "the request says {name} {stated:?} but the data set says {found:?}; have the sender correct it"
+    )]
+    Contradicts {
+        /// Keyword of the attribute.
+        name: &'static str,
+        /// The request's value.
+        stated: String,
+        /// The data set's value.
+        found: String,
+    },
+    /// Another patient's instances are in the same study (threat T2).
+    #[error(
+        "this study holds images of another patient ID; check the patient at the modality and send again"
+    )]
+    PatientMismatch,
+    /// The instance is here with another data set.
+    #[error(
+        "this SOP instance is already here with different content; give changed images new UIDs"
+    )]
+    DuplicateDiffers,
+    /// Larger than the gateway takes.
+    #[error(
+        "the object is larger than the {limit} bytes that this gateway takes; raise max_object_bytes or split it"
+    )]
+    TooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The disk is full.
+    #[error("the gateway's disk is full; free space in the spool and send again")]
+    DiskFull,
+    /// The disk failed.
+    #[error("the gateway could not write to its spool; see its log and send again")]
+    Io(#[source] io::Error),
+}
+
+impl From<io::Error> for StoreError {
+    fn from(e: io::Error) -> Self {
+        match e.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            _ => Self::Io(e),
+        }
+    }
+}
+
+/// Why the spool could not do what its owner asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpoolError {
+    /// Another process has it open.
+    #[error("the spool {0} is in use by another process; stop that one first")]
+    InUse(PathBuf),
+    /// No such open study or closed bundle.
+    #[error("the spool holds no {0}")]
+    NotFound(String),
+    /// Instances of the study are being written right now.
+    #[error("instances of this study are arriving; close it when it is quiet")]
+    Busy,
+    /// Bundle identifiers are 1 to 64 letters, digits and dashes, each used once.
+    #[error("{0:?} cannot name a bundle, or names one already")]
+    BadBundleId(String),
+    /// The disk failed.
+    #[error("the spool's disk failed at {path}; check it")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A study that still grows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenStudy {
+    /// Its UID.
+    pub study_instance_uid: String,
+    /// When its last instance was stored, in milliseconds since the Unix epoch.
+    pub last_ms: u64,
+    /// How many instances are durable.
+    pub instances: usize,
+    /// Their files' size in bytes.
+    pub bytes: u64,
+}
+
+/// One instance of a closed bundle.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    /// The Part 10 file, from `header.dataset_offset` on as it was received.
+    pub path: PathBuf,
+    /// What its data set says.
+    pub header: Header,
+    /// SHA-256 of its data set, without preamble and meta header.
+    pub dataset_sha256: [u8; 32],
+    /// Size of the file in bytes.
+    pub bytes: u64,
+    /// Who sent it.
+    pub source: Source,
+    /// When it was stored, in milliseconds since the Unix epoch.
+    pub received_ms: u64,
+}
+
+/// A bundle that does not grow any more.
+#[derive(Debug, Clone)]
+pub struct ClosedBundle {
+    /// The identifier it was closed with.
+    pub id: String,
+    /// Where its files are.
+    pub dir: PathBuf,
+    /// The study.
+    pub study_instance_uid: String,
+    /// Its instances, in the order they came.
+    pub instances: Vec<Instance>,
+}
+
+/// See the module. Methods block on the disk: call them where blocking is allowed.
+#[derive(Debug)]
+pub struct Spool {
+    dir: PathBuf,
+    limits: Limits,
+    state: Mutex<State>,
+    settled: Condvar,
+    _lock: File,
+}
+
+impl Spool {
+    /// Opens or creates the spool in `dir`, and finds again everything that was acknowledged.
+    ///
+    /// # Errors
+    /// [`SpoolError::InUse`], [`SpoolError::Io`].
+    pub fn open(dir: &Path) -> Result<Arc<Self>, SpoolError> {
+        for part in ["tmp", "open", "closed", "refused"] {
+            let path = dir.join(part);
+            fs::create_dir_all(&path).map_err(at(&path))?;
+        }
+        let path = dir.join("lock");
+        let lock = File::create(&path).map_err(at(&path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Err(SpoolError::InUse(dir.to_owned())),
+            Err(fs::TryLockError::Error(e)) => return Err(at(&path)(e)),
+        }
+        let limits = Limits::default();
+        let state = recover::recover(dir, &limits)?;
+        Ok(Arc::new(Self {
+            dir: dir.to_owned(),
+            limits,
+            state: Mutex::new(state),
+            settled: Condvar::new(),
+            _lock: lock,
+        }))
+    }
+
+    /// Begins to receive an object of at most `limit` bytes.
+    #[must_use]
+    pub fn begin(&self, kind: Kind, limit: u64) -> Incoming {
+        Incoming::new(self.dir.join("tmp"), kind, limit)
+    }
+
+    /// Makes a received object durable. Callable from many threads at once; syncs run in parallel.
+    ///
+    /// # Errors
+    /// See [`StoreError`]. After an error nothing of the object is kept.
+    pub fn store(
+        &self,
+        incoming: Incoming,
+        source: &Source,
+        now_ms: u64,
+    ) -> Result<Stored, StoreError> {
+        let ready = incoming.inspect(&self.limits)?;
+        let header = ready.header.clone();
+        let reservation = match self.reserve(&header, ready.dataset_sha256)? {
+            Some(reservation) => reservation,
+            None => {
+                return Ok(Stored {
+                    outcome: Outcome::AlreadyHad,
+                    header,
+                });
+            }
+        };
+        let name = FileName {
+            sop_instance_uid: header.sop_instance_uid.clone(),
+            dataset_sha256: ready.dataset_sha256,
+            received_ms: now_ms,
+            source: source.clone(),
+        };
+        let bytes = ready.len();
+        self.publish(ready, &name, reservation.first)?;
+        reservation.settle(now_ms, bytes);
+        Ok(Stored {
+            outcome: Outcome::Stored,
+            header,
+        })
+    }
+
+    /// The studies that still grow.
+    #[must_use]
+    pub fn open_studies(&self) -> Vec<OpenStudy> {
+        self.lock().open_studies()
+    }
+
+    /// When the last instance of an open study was stored, in milliseconds since the Unix epoch;
+    /// `None` if the study has none, or some are arriving now.
+    #[must_use]
+    pub fn quiet_since(&self, study_instance_uid: &str) -> Option<u64> {
+        self.lock().quiet_since(study_instance_uid)
+    }
+
+    /// Closes a study's bundle: what arrives later opens a new one.
+    ///
+    /// # Errors
+    /// [`SpoolError::Busy`] while instances arrive, [`SpoolError::NotFound`],
+    /// [`SpoolError::BadBundleId`], [`SpoolError::Io`].
+    pub fn close(
+        &self,
+        study_instance_uid: &str,
+        bundle_id: &str,
+    ) -> Result<ClosedBundle, SpoolError> {
+        let named = (1..=64).contains(&bundle_id.len())
+            && bundle_id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let from = self
+            .dir
+            .join("open")
+            .join(name::study_dir(study_instance_uid));
+        let to = self.dir.join("closed").join(bundle_id);
+        {
+            let mut state = self.lock();
+            if !named || state.closed.contains_key(bundle_id) || to.exists() {
+                return Err(SpoolError::BadBundleId(bundle_id.to_owned()));
+            }
+            if state.quiet_since(study_instance_uid).is_none() {
+                return Err(match state.open.contains_key(study_instance_uid) {
+                    true => SpoolError::Busy,
+                    false => SpoolError::NotFound(format!("open study {study_instance_uid}")),
+                });
+            }
+            // Under the lock, so that no instance is filed into a folder that moves away.
+            fs::rename(&from, &to).map_err(at(&from))?;
+            state.close(study_instance_uid, bundle_id);
+        }
+        sync_dir(&self.dir.join("closed"))?;
+        sync_dir(&self.dir.join("open"))?;
+        recover::read_bundle(&to, bundle_id, &self.limits)
+    }
+
+    /// Every closed bundle, for resuming after a restart.
+    ///
+    /// # Errors
+    /// [`SpoolError::Io`].
+    pub fn closed(&self) -> Result<Vec<ClosedBundle>, SpoolError> {
+        let mut ids: Vec<String> = self.lock().closed.keys().cloned().collect();
+        ids.sort();
+        ids.iter()
+            .map(|id| recover::read_bundle(&self.dir.join("closed").join(id), id, &self.limits))
+            .collect()
+    }
+
+    /// Removes a bundle. Call it only when the receipt of its deposit is durable.
+    ///
+    /// # Errors
+    /// [`SpoolError::NotFound`], [`SpoolError::Io`].
+    pub fn remove(&self, bundle_id: &str) -> Result<(), SpoolError> {
+        if !self.lock().closed.contains_key(bundle_id) {
+            return Err(SpoolError::NotFound(format!("closed bundle {bundle_id}")));
+        }
+        let from = self.dir.join("closed").join(bundle_id);
+        // Renamed first: a crash in between leaves a whole bundle or none.
+        let to = self.dir.join("tmp").join(format!("removed-{bundle_id}"));
+        fs::rename(&from, &to).map_err(at(&from))?;
+        sync_dir(&self.dir.join("closed"))?;
+        self.lock().forget(bundle_id);
+        fs::remove_dir_all(&to).map_err(at(&to))
+    }
+
+    /// Moves the file to its place and makes that durable; `first` if the study's folder may not be.
+    fn publish(
+        &self,
+        ready: incoming::Ready,
+        name: &FileName,
+        first: bool,
+    ) -> Result<(), StoreError> {
+        let study = self
+            .dir
+            .join("open")
+            .join(name::study_dir(&ready.header.study_instance_uid));
+        let temporary = ready.write()?;
+        match fs::create_dir(&study) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e.into()),
+            _ => {}
+        }
+        temporary.rename(&study.join(name.to_string()))?;
+        File::open(&study)?.sync_all()?;
+        if first {
+            File::open(self.dir.join("open"))?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    /// Claims an instance for writing, or `None` if it is already durable.
+    fn reserve(
+        &self,
+        header: &Header,
+        digest: [u8; 32],
+    ) -> Result<Option<Reservation<'_>>, StoreError> {
+        let mut state = self.lock();
+        loop {
+            match state.instances.get(&header.sop_instance_uid) {
+                Some(known)
+                    if known.digest != digest || known.study != header.study_instance_uid =>
+                {
+                    return Err(StoreError::DuplicateDiffers);
+                }
+                Some(known) if known.place != Place::Arriving => return Ok(None),
+                // The same object on another association: answer when that one is durable.
+                Some(_) => {
+                    state = self
+                        .settled
+                        .wait(state)
+                        .unwrap_or_else(PoisonError::into_inner)
+                }
+                None => break,
+            }
+        }
+        if !state.same_patient(header) {
+            return Err(StoreError::PatientMismatch);
+        }
+        let first = state.arriving(header, digest);
+        Ok(Some(Reservation {
+            spool: self,
+            first,
+            study: header.study_instance_uid.clone(),
+            instance: header.sop_instance_uid.clone(),
+            settled: false,
+        }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code panics while holding it; the state is consistent between statements.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An instance that is being written; given up when dropped before it is settled.
+#[derive(Debug)]
+struct Reservation<'a> {
+    spool: &'a Spool,
+    study: String,
+    instance: String,
+    /// No instance of the study is durable yet, so its folder may not be either.
+    first: bool,
+    settled: bool,
+}
+
+impl Reservation<'_> {
+    fn settle(mut self, now_ms: u64, bytes: u64) {
+        self.settled = true;
+        self.spool
+            .lock()
+            .arrived(&self.study, &self.instance, now_ms, bytes);
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.spool.lock().failed(&self.study, &self.instance);
+        }
+        self.spool.settled.notify_all();
+    }
+}
+
+/// Names the path of an I/O error.
+fn at(path: &Path) -> impl FnOnce(io::Error) -> SpoolError + use<> {
+    let path = path.to_owned();
+    move |source| SpoolError::Io { path, source }
+}
+
+fn sync_dir(path: &Path) -> Result<(), SpoolError> {
+    File::open(path)
+        .and_then(|d| d.sync_all())
+        .map_err(at(path))
+}
+
+/// Instances by SOP Instance UID.
+type Instances = HashMap<String, state::Known>;

@@ -1,0 +1,417 @@
+//! The gateway's database: receipts, refusals, the local cache's catalogue, and what fetches cost.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use harpo_protocol::deposit::Receipt;
+use harpo_protocol::id::BundleId;
+use harpo_protocol::manifest::Manifest;
+use harpo_protocol::sign::Signed;
+use harpo_protocol::time::Timestamp;
+use harpo_service::db::{Db, DbError, open_sqlite};
+use serde::Serialize;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use crate::consult::retrieve::Wire;
+use crate::open::CheckedAccess;
+
+/// The database failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the gateway's database failed")]
+pub struct StoreError(#[from] DbError);
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self(error.into())
+    }
+}
+
+/// An opened bundle on the local disk.
+#[derive(Debug, Clone)]
+pub struct Cached {
+    /// Which.
+    pub bundle: BundleId,
+    /// Of which study.
+    pub study: String,
+    /// Bytes on the disk.
+    pub bytes: u64,
+    /// In manifest order.
+    pub instances: Vec<CachedInstance>,
+}
+
+/// One instance of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachedInstance {
+    /// SOPInstanceUID.
+    pub sop_instance_uid: String,
+    /// SOPClassUID.
+    pub sop_class_uid: String,
+    /// SeriesInstanceUID.
+    pub series_instance_uid: String,
+    /// The Part 10 file.
+    pub path: PathBuf,
+}
+
+impl CachedInstance {
+    /// Name of the `number`th instance's file in its bundle's folder: not made of anybody's words.
+    pub fn file_name(number: usize) -> String {
+        format!("{number:06}.dcm")
+    }
+}
+
+impl Cached {
+    /// The bundle of `manifest`, in `dir`.
+    pub fn new(manifest: &Manifest, dir: &Path, bytes: u64) -> Self {
+        let instances = manifest
+            .instances()
+            .enumerate()
+            .map(|(number, (series, instance))| CachedInstance {
+                sop_instance_uid: instance.sop_instance_uid.clone(),
+                sop_class_uid: instance.sop_class_uid.clone(),
+                series_instance_uid: series.series_instance_uid.clone(),
+                path: dir.join(CachedInstance::file_name(number)),
+            })
+            .collect();
+        let study = manifest.study.study_instance_uid.clone();
+        Self {
+            bundle: manifest.bundle,
+            study,
+            bytes,
+            instances,
+        }
+    }
+}
+
+/// What a fetch cost.
+#[derive(Debug, Clone, Serialize)]
+pub struct Fetch {
+    /// Which bundle.
+    pub bundle: BundleId,
+    /// `cache` (trust's) or `stack` (the cloud's).
+    pub source: &'static str,
+    /// When it began.
+    pub at: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+    /// Fragments of the bundle.
+    pub fragments: u64,
+    /// Bytes of the stack that every query covered.
+    pub stack_bytes: u64,
+    /// Bytes of its hints, whenever they were fetched.
+    pub hint_bytes: u64,
+    /// On the wire.
+    #[serde(skip)]
+    pub wire: Wire,
+    /// `opened`, or what went wrong.
+    pub outcome: String,
+}
+
+impl Fetch {
+    /// One that begins.
+    pub fn new(manifest: &Manifest, access: &CheckedAccess, at: Timestamp) -> Self {
+        Self {
+            bundle: manifest.bundle,
+            source: if access.stack.is_some() {
+                "stack"
+            } else {
+                "cache"
+            },
+            at,
+            took: Duration::ZERO,
+            fragments: manifest.fragments.len() as u64,
+            stack_bytes: 0,
+            hint_bytes: 0,
+            wire: Wire::default(),
+            outcome: String::new(),
+        }
+    }
+}
+
+/// A fetch, as the hospital's people read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct FetchRow {
+    /// Ascending.
+    pub number: u64,
+    /// Which bundle.
+    pub bundle: String,
+    /// `cache` or `stack`.
+    pub source: String,
+    /// When it began, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// How long it took.
+    pub milliseconds: u64,
+    /// Fragments of the bundle.
+    pub fragments: u64,
+    /// Queries, dummies included.
+    pub queries: u64,
+    /// Bytes of the stack.
+    pub stack_bytes: u64,
+    /// Bytes of its hints.
+    pub hint_bytes: u64,
+    /// Bytes sent, bodies only.
+    pub bytes_up: u64,
+    /// Bytes received, bodies only.
+    pub bytes_down: u64,
+    /// `opened`, or what went wrong.
+    pub outcome: String,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Store {
+    db: Db,
+}
+
+impl Store {
+    /// Opens or creates `gateway.db`.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self {
+            db: open_sqlite(path, &sqlx::migrate!()).await?,
+        })
+    }
+
+    /// Whether trust has signed for the bundle.
+    pub async fn has_receipt(&self, bundle: BundleId) -> Result<bool, StoreError> {
+        self.exists(
+            "SELECT 1 FROM receipts WHERE bundle = ?",
+            &bundle.to_string(),
+        )
+        .await
+    }
+
+    /// Whether trust refused the bundle for good.
+    pub async fn is_refused(&self, bundle: &str) -> Result<bool, StoreError> {
+        self.exists("SELECT 1 FROM refusals WHERE bundle = ?", bundle)
+            .await
+    }
+
+    async fn exists(&self, query: &'static str, key: &str) -> Result<bool, StoreError> {
+        Ok(sqlx::query(query)
+            .bind(key)
+            .fetch_optional(self.db.read())
+            .await?
+            .is_some())
+    }
+
+    /// Keeps a receipt; durable when this returns.
+    pub async fn add_receipt(
+        &self,
+        bundle: BundleId,
+        study: &str,
+        receipt: &Signed<Receipt>,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.db
+            .write("keep receipt", async |tx| {
+                sqlx::query("INSERT OR IGNORE INTO receipts VALUES (?, ?, ?, ?)")
+                    .bind(bundle.to_string())
+                    .bind(study)
+                    .bind(receipt.to_json())
+                    .bind(at.as_millis() as i64)
+                    .execute(&mut *tx)
+                    .await?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Notes that trust will never take a bundle.
+    pub async fn add_refusal(
+        &self,
+        bundle: &str,
+        study: &str,
+        code: &str,
+        message: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.db
+            .write("keep refusal", async |tx| {
+                sqlx::query("INSERT OR IGNORE INTO refusals VALUES (?, ?, ?, ?, ?)")
+                    .bind(bundle)
+                    .bind(study)
+                    .bind(code)
+                    .bind(message)
+                    .bind(at.as_millis() as i64)
+                    .execute(&mut *tx)
+                    .await?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Number of bundles deposited, and of bundles refused.
+    pub async fn deposits(&self) -> Result<(u64, u64), StoreError> {
+        let row =
+            sqlx::query("SELECT (SELECT COUNT(*) FROM receipts), (SELECT COUNT(*) FROM refusals)")
+                .fetch_one(self.db.read())
+                .await?;
+        Ok((unsigned(&row, 0)?, unsigned(&row, 1)?))
+    }
+
+    /// The instances of a bundle in the local cache; notes that it was used.
+    pub async fn cached(
+        &self,
+        bundle: BundleId,
+        now: Timestamp,
+    ) -> Result<Option<Vec<CachedInstance>>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT sop_instance, sop_class, series, file FROM cached_instances \
+             WHERE bundle = ? ORDER BY position",
+        )
+        .bind(bundle.to_string())
+        .fetch_all(self.db.read())
+        .await?;
+        let instances: Vec<CachedInstance> = rows
+            .iter()
+            .map(|row| {
+                Ok(CachedInstance {
+                    sop_instance_uid: row.try_get(0)?,
+                    sop_class_uid: row.try_get(1)?,
+                    series_instance_uid: row.try_get(2)?,
+                    path: PathBuf::from(row.try_get::<String, _>(3)?),
+                })
+            })
+            .collect::<Result<_, sqlx::Error>>()?;
+        if instances.is_empty() || instances.iter().any(|i| !i.path.exists()) {
+            return Ok(None);
+        }
+        self.db
+            .write("note use of bundle", async |tx| {
+                sqlx::query("UPDATE cached_bundles SET used_ms = ? WHERE bundle = ?")
+                    .bind(now.as_millis() as i64)
+                    .bind(bundle.to_string())
+                    .execute(&mut *tx)
+                    .await?;
+                Ok::<_, StoreError>(())
+            })
+            .await?;
+        Ok(Some(instances))
+    }
+
+    /// Enters a bundle that is on the disk.
+    pub async fn add_cached(&self, cached: &Cached, now: Timestamp) -> Result<(), StoreError> {
+        self.db
+            .write("enter bundle in cache", async |tx| {
+                let bundle = cached.bundle.to_string();
+                sqlx::query("DELETE FROM cached_bundles WHERE bundle = ?")
+                    .bind(&bundle)
+                    .execute(&mut *tx)
+                    .await?;
+                sqlx::query("INSERT INTO cached_bundles VALUES (?, ?, ?, ?, ?)")
+                    .bind(&bundle)
+                    .bind(&cached.study)
+                    .bind(cached.bytes as i64)
+                    .bind(now.as_millis() as i64)
+                    .bind(now.as_millis() as i64)
+                    .execute(&mut *tx)
+                    .await?;
+                for (position, instance) in (0i64..).zip(&cached.instances) {
+                    sqlx::query("INSERT INTO cached_instances VALUES (?, ?, ?, ?, ?, ?)")
+                        .bind(&bundle)
+                        .bind(&instance.sop_instance_uid)
+                        .bind(&instance.sop_class_uid)
+                        .bind(&instance.series_instance_uid)
+                        .bind(instance.path.to_string_lossy().into_owned())
+                        .bind(position)
+                        .execute(&mut *tx)
+                        .await?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// The least recently used bundles beyond `limit` bytes, `keep` never among them.
+    pub async fn beyond(&self, limit: u64, keep: BundleId) -> Result<Vec<BundleId>, StoreError> {
+        let rows = sqlx::query("SELECT bundle, bytes FROM cached_bundles ORDER BY used_ms DESC")
+            .fetch_all(self.db.read())
+            .await?;
+        let mut total = 0u64;
+        let mut beyond = Vec::new();
+        for row in &rows {
+            total += unsigned(row, 1)?;
+            let bundle: String = row.try_get(0)?;
+            if let Ok(bundle) = bundle.parse::<BundleId>()
+                && total > limit
+                && bundle != keep
+            {
+                beyond.push(bundle);
+            }
+        }
+        Ok(beyond)
+    }
+
+    /// Takes a bundle out of the catalogue.
+    pub async fn forget_cached(&self, bundle: BundleId) -> Result<(), StoreError> {
+        self.db
+            .write("forget cached bundle", async |tx| {
+                sqlx::query("DELETE FROM cached_bundles WHERE bundle = ?")
+                    .bind(bundle.to_string())
+                    .execute(&mut *tx)
+                    .await?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Notes what a fetch cost.
+    pub async fn add_fetch(&self, fetch: &Fetch) -> Result<(), StoreError> {
+        self.db
+            .write("note fetch", async |tx| {
+                sqlx::query(
+                    "INSERT INTO fetches (bundle, source, at_ms, milliseconds, fragments, queries, \
+                     stack_bytes, hint_bytes, bytes_up, bytes_down, outcome) \
+                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                )
+                .bind(fetch.bundle.to_string())
+                .bind(fetch.source)
+                .bind(fetch.at.as_millis() as i64)
+                .bind(fetch.took.as_millis() as i64)
+                .bind(fetch.fragments as i64)
+                .bind(fetch.wire.queries as i64)
+                .bind(fetch.stack_bytes as i64)
+                .bind(fetch.hint_bytes as i64)
+                .bind(fetch.wire.up as i64)
+                .bind(fetch.wire.down as i64)
+                .bind(&fetch.outcome)
+                .execute(&mut *tx)
+                .await?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// The last `limit` fetches, newest first.
+    pub async fn fetches(&self, limit: u32) -> Result<Vec<FetchRow>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT number, bundle, source, at_ms, milliseconds, fragments, queries, stack_bytes, \
+             hint_bytes, bytes_up, bytes_down, outcome FROM fetches ORDER BY number DESC LIMIT ?",
+        )
+        .bind(limit)
+        .fetch_all(self.db.read())
+        .await?;
+        rows.iter().map(fetch_row).collect()
+    }
+}
+
+fn fetch_row(row: &SqliteRow) -> Result<FetchRow, StoreError> {
+    Ok(FetchRow {
+        number: unsigned(row, 0)?,
+        bundle: row.try_get(1)?,
+        source: row.try_get(2)?,
+        at_ms: unsigned(row, 3)?,
+        milliseconds: unsigned(row, 4)?,
+        fragments: unsigned(row, 5)?,
+        queries: unsigned(row, 6)?,
+        stack_bytes: unsigned(row, 7)?,
+        hint_bytes: unsigned(row, 8)?,
+        bytes_up: unsigned(row, 9)?,
+        bytes_down: unsigned(row, 10)?,
+        outcome: row.try_get(11)?,
+    })
+}
+
+fn unsigned(row: &SqliteRow, column: usize) -> Result<u64, sqlx::Error> {
+    Ok(row.try_get::<i64, _>(column)?.cast_unsigned())
+}
