@@ -1,6 +1,6 @@
 //! SQLite: one writer, several readers, and transactions that have names.
 //!
-//! Write-ahead log with `synchronous = FULL`: what [`Db::write`] has returned is on the disk.
+//! Write-ahead log with `synchronous = FULL`: what [`Tx::commit`] has returned from is on the disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,15 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 
 #[cfg(test)]
 mod tests;
 
-/// Attempts at a transaction before the caller hears of it.
+/// Attempts at beginning a transaction before the caller hears of it.
 const ATTEMPTS: u32 = 5;
 /// Before the second attempt; doubled for each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -73,10 +71,12 @@ impl From<sqlx::Error> for DbError {
         if matches!(source, sqlx::Error::PoolTimedOut) {
             return Self::Busy { source };
         }
-        match Trouble::in_chain(&source) {
-            Some(Trouble::Full) => Self::StorageFull { source },
-            Some(Trouble::Busy) => Self::Busy { source },
-            None => Self::Sql { source },
+        match primary_code(&source) {
+            // SQLITE_BUSY, SQLITE_LOCKED
+            Some(5 | 6) => Self::Busy { source },
+            // SQLITE_FULL
+            Some(13) => Self::StorageFull { source },
+            _ => Self::Sql { source },
         }
     }
 }
@@ -95,38 +95,10 @@ impl DbError {
     }
 }
 
-/// What SQLite's result codes say that callers treat specially.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    Busy,
-    Full,
-}
-
-impl Trouble {
-    /// The trouble among the causes of `error`, whatever it is wrapped in.
-    fn in_chain(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
-        crate::causes::causes(error).find_map(|error| {
-            let direct = error.downcast_ref::<SqliteError>();
-            let wrapped = || {
-                error
-                    .downcast_ref::<sqlx::Error>()?
-                    .as_database_error()?
-                    .try_downcast_ref::<SqliteError>()
-            };
-            Self::of(direct.or_else(wrapped)?)
-        })
-    }
-
-    fn of(error: &SqliteError) -> Option<Self> {
-        use sqlx::error::DatabaseError as _;
-        let code: i32 = error.code()?.parse().ok()?;
-        // The low byte of an extended result code is the primary one: https://sqlite.org/rescode.html
-        match code & 0xff {
-            5 | 6 => Some(Self::Busy),
-            13 => Some(Self::Full),
-            _ => None,
-        }
-    }
+/// SQLite's result code, without its extension: <https://sqlite.org/rescode.html>.
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?;
+    Some(code.parse::<i32>().ok()? & 0xff)
 }
 
 /// How a database is opened.
@@ -196,6 +168,7 @@ pub async fn open_sqlite_with(
             .acquire_timeout(options.acquire_timeout)
             .max_lifetime(None)
             .idle_timeout(None)
+            .after_release(|connection, _| Box::pin(is_reusable(connection)))
     };
     // One writer: transactions queue here, in order, instead of failing as busy in SQLite.
     let writer = pool(1)
@@ -220,6 +193,14 @@ pub async fn open_sqlite_with(
     })
 }
 
+/// SQLite rolls back by itself when the disk is full, of which the library knows nothing: its own
+/// rollback then fails, and every later transaction on that connection would.
+async fn is_reusable(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // After this a rollback that was under way has been tried.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
+}
+
 fn create_private(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     if let Some(directory) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
@@ -235,36 +216,26 @@ fn create_private(path: &Path) -> std::io::Result<()> {
 }
 
 impl Db {
-    /// Runs `work` in a transaction that holds the write lock from its beginning, commits it, and
-    /// returns when it is durable. If `work` fails, nothing of it stays.
-    ///
-    /// `work` may run several times: it is retried when the database is busy (which only another
-    /// process can bring about). So it must have no effects outside the transaction. `name` is for
-    /// the log.
+    /// Begins a transaction that holds the write lock from its beginning; dropped without
+    /// [`Tx::commit`] it leaves nothing. Waiting for another process is tried again a few times; once
+    /// begun, a transaction is never busy. `name` is for the log.
     ///
     /// ```ignore
-    /// db.write("store receipt", async |tx| {
-    ///     sqlx::query("INSERT INTO receipts (id) VALUES (?)").bind(id).execute(&mut *tx).await?;
-    ///     Ok::<_, DbError>(())
-    /// }).await?;
+    /// let mut tx = db.begin("store receipt").await?;
+    /// sqlx::query("INSERT INTO receipts (id) VALUES (?)").bind(id).execute(&mut *tx).await?;
+    /// tx.commit().await?;
     /// ```
     ///
     /// # Errors
-    /// Those of `work`; [`DbError`], as its type of errors has it, if beginning or committing
-    /// fails.
-    pub async fn write<T, E, F>(&self, name: &'static str, work: F) -> Result<T, E>
-    where
-        F: AsyncFn(&mut SqliteConnection) -> Result<T, E>,
-        E: From<DbError> + std::error::Error + 'static,
-    {
+    /// [`DbError`].
+    pub async fn begin(&self, name: &'static str) -> Result<Tx, DbError> {
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
-            let error = match self.attempt(&work).await {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
+            let error = match self.writer.begin_with("BEGIN IMMEDIATE").await {
+                Ok(transaction) => return Ok(Tx(transaction)),
+                Err(error) => DbError::from(error),
             };
-            let busy = Trouble::in_chain(&error) == Some(Trouble::Busy);
-            if !busy || attempt == ATTEMPTS {
+            if !matches!(error, DbError::Busy { .. }) || attempt == ATTEMPTS {
                 return Err(error);
             }
             self.retries.fetch_add(1, Ordering::Relaxed);
@@ -279,20 +250,28 @@ impl Db {
         unreachable!("the loop ends by returning")
     }
 
-    async fn attempt<T, E, F>(&self, work: &F) -> Result<T, E>
+    /// Runs `work` in a transaction as [`Db::begin`] makes it, commits it, and returns when it is
+    /// durable. If `work` fails, nothing of it stays. It runs once at most.
+    ///
+    /// ```ignore
+    /// db.write("store receipt", async |tx| {
+    ///     sqlx::query("INSERT INTO receipts (id) VALUES (?)").bind(id).execute(&mut *tx).await?;
+    ///     Ok::<_, DbError>(())
+    /// }).await?;
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `work`; [`DbError`], as its type of errors has it, if beginning or committing
+    /// fails.
+    pub async fn write<T, E, F>(&self, name: &'static str, work: F) -> Result<T, E>
     where
-        F: AsyncFn(&mut SqliteConnection) -> Result<T, E>,
+        // Not `AsyncFn`: the compiler cannot see that what such a one returns is `Send`.
+        F: AsyncFnOnce(&mut SqliteConnection) -> Result<T, E>,
         E: From<DbError>,
     {
-        let sql = |error: sqlx::Error| E::from(DbError::from(error));
-        let mut transaction = self
-            .writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(sql)?;
-        // Dropping the transaction on the way out rolls it back.
-        let value = work(&mut transaction).await?;
-        transaction.commit().await.map_err(sql)?;
+        let mut tx = self.begin(name).await?;
+        let value = work(&mut tx).await?;
+        tx.commit().await?;
         Ok(value)
     }
 
@@ -303,7 +282,7 @@ impl Db {
         &self.readers
     }
 
-    /// How many times a transaction was retried since the database was opened.
+    /// How many times beginning a transaction was retried since the database was opened.
     #[must_use]
     pub fn retries(&self) -> u64 {
         self.retries.load(Ordering::Relaxed)
@@ -313,5 +292,34 @@ impl Db {
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+}
+
+/// A transaction that may write. Use it as a connection: `&mut *tx`.
+#[derive(Debug)]
+#[must_use = "a transaction that is not committed is rolled back"]
+pub struct Tx(sqlx::Transaction<'static, sqlx::Sqlite>);
+
+impl Tx {
+    /// Makes everything durable.
+    ///
+    /// # Errors
+    /// [`DbError`]; then nothing of it stays.
+    pub async fn commit(self) -> Result<(), DbError> {
+        Ok(self.0.commit().await?)
+    }
+}
+
+impl std::ops::Deref for Tx {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.0
     }
 }

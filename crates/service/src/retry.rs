@@ -1,5 +1,6 @@
 //! Trying again, later and later, and not all at once.
 
+use std::future::Future;
 use std::time::Duration;
 
 use rand_core::Rng;
@@ -69,12 +70,12 @@ impl From<&ClientError> for Verdict {
 ///
 /// # Errors
 /// The last attempt's.
-pub async fn retry<T, E, R: Rng>(
+pub async fn retry<T, E, R: Rng, F: Future<Output = Result<T, E>>>(
     clock: &Clock,
     rng: &mut R,
     backoff: &Backoff,
     judge: impl Fn(&E) -> Verdict,
-    mut operation: impl AsyncFnMut(u32) -> Result<T, E>,
+    mut operation: impl FnMut(u32) -> F,
 ) -> Result<T, E> {
     let mut failures = 0;
     loop {

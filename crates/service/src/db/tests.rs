@@ -2,7 +2,6 @@ use std::borrow::Cow;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::AtomicU32;
 
-use sqlx::Connection as _;
 use sqlx::migrate::{Migration, MigrationType};
 use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 
@@ -26,14 +25,12 @@ async fn open(path: &Path, options: &Options) -> Db {
 }
 
 async fn add(db: &Db, note: &str) -> Result<(), DbError> {
-    db.write("add note", async |tx| {
-        sqlx::query("INSERT INTO notes (note) VALUES (?)")
-            .bind(note)
-            .execute(&mut *tx)
-            .await?;
-        Ok(())
-    })
-    .await
+    let mut tx = db.begin("add note").await?;
+    sqlx::query("INSERT INTO notes (note) VALUES (?)")
+        .bind(note)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await
 }
 
 async fn count(db: &Db) -> i64 {
@@ -82,18 +79,13 @@ async fn the_database_is_private_durable_and_found_again() {
 async fn a_failed_transaction_leaves_nothing_and_readers_cannot_write() {
     let directory = tempfile::tempdir().unwrap();
     let db = open(&directory.path().join("db"), &Options::default()).await;
-    let failed = db
-        .write("half", async |tx| {
-            sqlx::query("INSERT INTO notes (note) VALUES ('a')")
-                .execute(&mut *tx)
-                .await?;
-            sqlx::query("INSERT INTO notes (note) VALUES ('a')")
-                .execute(&mut *tx)
-                .await?;
-            Ok::<_, DbError>(())
-        })
-        .await;
-    assert!(failed.unwrap_err().is_unique_violation());
+    let insert = sqlx::query("INSERT INTO notes (note) VALUES ('a')");
+    let mut tx = db.begin("half").await.unwrap();
+    insert.execute(&mut *tx).await.unwrap();
+    let again = sqlx::query("INSERT INTO notes (note) VALUES ('a')");
+    let failed = DbError::from(again.execute(&mut *tx).await.unwrap_err());
+    drop(tx);
+    assert!(failed.is_unique_violation());
     assert_eq!(count(&db).await, 0);
     assert_eq!(db.retries(), 0);
     let written = sqlx::query("INSERT INTO notes (note) VALUES ('b')")
@@ -122,14 +114,12 @@ async fn a_busy_database_is_tried_again() {
     let writing = tokio::spawn({
         let (db, runs) = (db.clone(), Arc::clone(&runs));
         async move {
-            db.write("wait", async |tx| {
-                runs.fetch_add(1, Ordering::Relaxed);
-                sqlx::query("INSERT INTO notes (note) VALUES ('late')")
-                    .execute(&mut *tx)
-                    .await?;
-                Ok::<_, DbError>(())
-            })
-            .await
+            let mut tx = db.begin("wait").await?;
+            runs.fetch_add(1, Ordering::Relaxed);
+            sqlx::query("INSERT INTO notes (note) VALUES ('late')")
+                .execute(&mut *tx)
+                .await?;
+            tx.commit().await
         }
     });
     while db.retries() == 0 {
@@ -199,4 +189,33 @@ async fn what_is_no_database_is_refused() {
     std::fs::write(&path, [7; 5000]).unwrap();
     let refused = open_sqlite(&path, &migrator(&[SCHEMA])).await.unwrap_err();
     assert!(matches!(refused, DbError::Open { .. }), "{refused:?}");
+}
+
+/// Borrowing what it stores, as callers do, and spawned, as handlers are.
+async fn add_with_write(db: &Db, note: &str, fail: bool) -> Result<(), DbError> {
+    db.write("add note", async |tx| {
+        sqlx::query("INSERT INTO notes (note) VALUES (?)")
+            .bind(note)
+            .execute(&mut *tx)
+            .await?;
+        if fail {
+            return Err(sqlx::Error::RowNotFound.into());
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn work_is_committed_whole_or_not_at_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(&directory.path().join("db"), &Options::default()).await;
+    let spawned = tokio::spawn({
+        let db = db.clone();
+        async move { add_with_write(&db, &String::from("kept"), false).await }
+    });
+    spawned.await.unwrap().unwrap();
+    let failed = add_with_write(&db, "dropped", true).await.unwrap_err();
+    assert!(matches!(failed, DbError::Sql { .. }), "{failed:?}");
+    assert_eq!(count(&db).await, 1);
 }

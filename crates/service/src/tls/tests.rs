@@ -365,7 +365,8 @@ fn first_contact_trusts_the_pinned_root_alone() {
     assert!(shake(&late.unwrap(), &server).is_err());
 
     // A chain whose root is pinned, but whose leaf another authority made.
-    let forged = stranger.party(Role::Trust, 1).chain_pem();
+    let forger = stranger.party(Role::Trust, 1);
+    let forged = forger.chain_pem();
     let leaf = forged.split_inclusive("-----END CERTIFICATE-----\n").next();
     let chain = format!("{}{}", leaf.unwrap(), pki.authority.root().pem());
     let print = pki.authority.root().fingerprint();
@@ -373,11 +374,9 @@ fn first_contact_trusts_the_pinned_root_alone() {
         &Root::from_chain(&chain, &print).unwrap(),
         pki.authority.root()
     );
-    let dir = stranger.dir.path().join("trust-1-1936076889000");
-    std::fs::write(dir.join("chain.pem"), chain).unwrap();
-    let forger = Identity::load(&dir, pki.clock.clone());
-    assert!(forger.is_ok(), "its own files are consistent");
-    let server = server_config(&forger.unwrap(), ClientAuth::Optional).unwrap();
+    std::fs::write(forger.dir().join("chain.pem"), chain).unwrap();
+    forger.reload().unwrap();
+    let server = server_config(&forger, ClientAuth::Optional).unwrap();
     assert!(shake(&pinned(pki.authority.root(), Role::Trust), &server).is_err());
 }
 
