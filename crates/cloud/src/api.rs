@@ -1,0 +1,117 @@
+//! The interfaces of docs/protocol.md 6, 7.2 and 9.2.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, HttpBody as _};
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post, put};
+use harpo_protocol::id::{GenerationId, PartyId};
+use harpo_protocol::stack::SealRequest;
+use harpo_service::http::{ApiError, Json, Peer};
+use harpo_service::tls::Role;
+use http::StatusCode;
+use tokio::time::{Duration, Instant};
+
+use crate::Error;
+use crate::body::BodyReader;
+use crate::cloud::Cloud;
+use crate::retrieval::{self, Asker};
+
+mod hint;
+
+/// Largest JSON body.
+const JSON_BYTES: usize = 64 << 10;
+/// For a JSON body to arrive.
+const JSON_UPLOAD: Duration = Duration::from_secs(30);
+
+/// All routes.
+pub(crate) fn router(cloud: Arc<Cloud>) -> Router {
+    Router::new()
+        .route("/v1/generations/{generation}", get(status).delete(retire))
+        .route("/v1/generations/{generation}/slots/{slot}", put(put_slot))
+        .route("/v1/generations/{generation}/seal", post(seal))
+        .route("/v1/generations/{generation}/hint", get(hint::get))
+        .route("/v1/retrievals", post(retrieve))
+        .fallback(unknown)
+        .method_not_allowed_fallback(unknown)
+        .with_state(cloud)
+}
+
+async fn unknown() -> ApiError {
+    Error::NotFound("interface").into()
+}
+
+async fn put_slot(
+    State(cloud): State<Arc<Cloud>>,
+    peer: Peer,
+    Path((generation, slot)): Path<(String, String)>,
+    request: Request,
+) -> Result<StatusCode, ApiError> {
+    require(&peer, Role::Trust)?;
+    let body = request.into_body();
+    cloud.put_slot(parse(&generation)?, parse_index(&slot)?, announced(&body), body).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn seal(
+    State(cloud): State<Arc<Cloud>>,
+    peer: Peer,
+    Path(generation): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    require(&peer, Role::Trust)?;
+    let mut body = BodyReader::new(request.into_body(), Instant::now() + JSON_UPLOAD);
+    let body = body.whole(JSON_BYTES).await?;
+    let request: SealRequest =
+        serde_json::from_slice(&body).map_err(|e| Error::malformed("seal request", e.to_string()))?;
+    Ok(Json(cloud.seal(parse(&generation)?, &request).await?).into_response())
+}
+
+async fn status(
+    State(cloud): State<Arc<Cloud>>,
+    peer: Peer,
+    Path(generation): Path<String>,
+) -> Result<Response, ApiError> {
+    require(&peer, Role::Trust)?;
+    Ok(Json(cloud.status(parse(&generation)?).await?).into_response())
+}
+
+async fn retire(
+    State(cloud): State<Arc<Cloud>>,
+    peer: Peer,
+    Path(generation): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    require(&peer, Role::Trust)?;
+    cloud.retire(parse(&generation)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn retrieve(State(cloud): State<Arc<Cloud>>, peer: Peer, request: Request) -> Result<Response, ApiError> {
+    let asker = Asker { pass: require(&peer, Role::Pass)?, address: peer.addr() };
+    let body = request.into_body();
+    Ok(retrieval::retrieve(&cloud, asker, announced(&body), body).await?)
+}
+
+/// Who asks, if its certificate is of this role. What was wrong with it is not told (1.7).
+fn require(peer: &Peer, role: Role) -> Result<PartyId, Error> {
+    peer.require(role).map_err(|_| Error::Rejected)
+}
+
+fn parse(generation: &str) -> Result<GenerationId, Error> {
+    Ok(generation.parse()?)
+}
+
+/// An index has one spelling.
+fn parse_index(text: &str) -> Result<u32, Error> {
+    text.parse::<u32>()
+        .ok()
+        .filter(|index| index.to_string() == text)
+        .ok_or_else(|| Error::malformed("slot", "its index is not a number"))
+}
+
+/// Length of a body, if the request says it.
+fn announced(body: &Body) -> Option<u64> {
+    body.size_hint().exact()
+}

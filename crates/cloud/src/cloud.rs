@@ -1,0 +1,157 @@
+//! What the handlers share, and the cloud's writes (docs/protocol.md 6).
+
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+
+use harpo_protocol::id::GenerationId;
+use harpo_protocol::sign::VerifyingKey;
+use harpo_protocol::stack::{GenerationStatus, SealRequest};
+use harpo_protocol::time::Timestamp;
+use harpo_service::admin::Condition;
+use harpo_service::clock::Clock;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+
+use crate::Error;
+use crate::body::BodyReader;
+use crate::config::Limits;
+use crate::events::{Event, EventLog};
+use crate::residents::{self, Residents};
+use crate::scanner::Scanner;
+use crate::slots::Slots;
+use crate::store::{Begin, State, Store};
+
+/// Slots of a generation: beyond what any parameter set allows.
+const MAX_SLOTS: u32 = 1 << 21;
+/// For one slot to arrive.
+const SLOT_UPLOAD: Duration = Duration::from_secs(300);
+
+/// One running cloud.
+#[derive(Debug)]
+pub(crate) struct Cloud {
+    pub(crate) store: Store,
+    pub(crate) slots: Slots,
+    pub(crate) residents: Residents,
+    pub(crate) scanner: Scanner,
+    pub(crate) events: EventLog,
+    /// Verifies tickets.
+    pub(crate) trust_key: VerifyingKey,
+    /// One permit for each retrieval at a time.
+    pub(crate) retrievals: Arc<Semaphore>,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
+    /// Generations to encode.
+    pub(crate) queue: mpsc::UnboundedSender<GenerationId>,
+    /// Whether what was sealed before the start is in memory.
+    pub(crate) stack: Condition,
+    /// Keeps a second process away from the folder.
+    pub(crate) _lock: File,
+}
+
+impl Cloud {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Has a generation encoded in the background.
+    pub(crate) fn enqueue(&self, id: GenerationId) {
+        // Fails only when the service is stopping: the next start finds the generation in the database.
+        let _ = self.queue.send(id);
+    }
+
+    /// Writes a slot (6.1). `length` is what the request says of its body.
+    pub(crate) async fn put_slot(
+        &self,
+        id: GenerationId,
+        slot: u32,
+        length: Option<u64>,
+        body: axum::body::Body,
+    ) -> Result<(), Error> {
+        let limit = u64::from(self.limits.max_slot_bytes);
+        if slot >= MAX_SLOTS {
+            return Err(Error::malformed("slot", format!("its index is not below {MAX_SLOTS}")));
+        }
+        if let Some(length) = length {
+            // Refused before a byte of it is read.
+            let bytes = u32::try_from(length).ok().filter(|bytes| *bytes <= self.limits.max_slot_bytes);
+            let bytes = bytes.ok_or(Error::TooLarge { what: "the slot", limit })?;
+            self.store.admit(id, bytes).await?;
+        }
+        let mut body = BodyReader::new(body, Instant::now() + SLOT_UPLOAD);
+        let staged = self.slots.receive(&mut body, limit).await?;
+        if staged.bytes == 0 {
+            return Err(Error::malformed("slot", "it is empty"));
+        }
+        self.store.admit(id, staged.bytes).await?;
+        if !self.store.has_slot(id, slot, staged.digest).await? {
+            self.slots.keep(&staged, id, slot).await?;
+            self.store.put_slot(id, slot, staged.bytes, staged.digest).await?;
+        }
+        self.events.record(&Event::Write {
+            time: self.now(),
+            generation: id,
+            slot,
+            bytes: u64::from(staged.bytes),
+        })
+    }
+
+    /// Begins to seal a generation (6.2).
+    pub(crate) async fn seal(&self, id: GenerationId, request: &SealRequest) -> Result<GenerationStatus, Error> {
+        let info = residents::info(&request.figures)?;
+        let generation = self.store.generation(id).await?.ok_or(Error::NotFound("generation"))?;
+        if generation.state == State::Open {
+            self.residents.fits(id, info.encoded_bytes()?)?;
+        }
+        if self.store.begin_seal(id, request).await? == Begin::Started {
+            self.enqueue(id);
+        }
+        self.status(id).await
+    }
+
+    /// Where a generation stands (6.3).
+    pub(crate) async fn status(&self, id: GenerationId) -> Result<GenerationStatus, Error> {
+        let generation = self.store.generation(id).await?.ok_or(Error::NotFound("generation"))?;
+        match generation.state {
+            State::Open => Ok(GenerationStatus::Open { slots: self.store.slot_count(id).await? }),
+            State::Sealing(_) => Ok(GenerationStatus::Sealing),
+            State::Sealed(request, hint) => match self.residents.failure(id) {
+                Some(failure) => Err(failure),
+                None => Ok(GenerationStatus::Sealed {
+                    slots: request.slots,
+                    hint: hint.digest,
+                    hint_bytes: hint.bytes,
+                }),
+            },
+            State::Retired => Err(Error::NotFound("generation")),
+        }
+    }
+
+    /// Retires a generation (6.4). Repeats are accepted.
+    pub(crate) async fn retire(&self, id: GenerationId) -> Result<(), Error> {
+        let generation = self.store.generation(id).await?.ok_or(Error::NotFound("generation"))?;
+        if generation.state != State::Retired {
+            self.events.record(&Event::Retire { time: self.now(), generation: id })?;
+            self.store.retire(id).await?;
+        }
+        self.residents.remove(id);
+        self.slots.remove(id).await
+    }
+
+    /// Removes the files of generations that are gone: a crash came between the two.
+    pub(crate) async fn remove_leftovers(&self) -> Result<(), Error> {
+        for id in self.slots.generations()? {
+            let known = self.store.generation(id).await?;
+            if known.is_none_or(|generation| generation.state == State::Retired) {
+                self.slots.remove(id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets tickets that expired long ago.
+    pub(crate) async fn forget_tickets(&self) -> Result<u64, Error> {
+        let memory = Duration::from_secs(self.limits.ticket_memory_seconds);
+        self.store.forget_tickets(self.now() - memory).await
+    }
+}

@@ -1,0 +1,113 @@
+//! The configuration file (TOML). `docs/examples/cloud.toml` shows every key with its default.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use harpo_service::config::{AdminConfig, LogConfig};
+use serde::Deserialize;
+
+#[cfg(test)]
+mod tests;
+
+/// What an operator decides about a cloud.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CloudConfig {
+    /// Where trust and gateways are served, with TLS. Port 0 chooses a free one. Default `127.0.0.1:8601`.
+    #[serde(default = "listen")]
+    pub listen: SocketAddr,
+    /// The folder with all state: identity, enrolment, database, slots, hints, event log.
+    pub data_dir: PathBuf,
+    /// Health, without TLS. Default `127.0.0.1:8611`.
+    #[serde(default = "admin")]
+    pub admin: AdminConfig,
+    /// What the cloud puts up with.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The program's own log (not the event log, which is always written).
+    #[serde(default)]
+    pub log: LogConfig,
+}
+
+/// `[limits]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Largest slot, in bytes. Default 64 MiB.
+    pub max_slot_bytes: u32,
+    /// Memory for encoded generations, in MiB; they take 3.4 times the size of their slots. Sealing what does not
+    /// fit is refused. Default 8192.
+    pub memory_limit_mib: u64,
+    /// Retrievals that are received or answered at the same time; further ones are told to come back. Each holds its
+    /// queries in memory (up to 64 of them). Default 8.
+    pub retrievals_at_once: u32,
+    /// Longest time for one retrieval's queries to arrive, in seconds. Default 300.
+    pub retrieval_upload_seconds: u64,
+    /// How long a spent ticket is remembered after it has expired, in seconds. Default 3600.
+    pub ticket_memory_seconds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_slot_bytes: 64 << 20,
+            memory_limit_mib: 8192,
+            retrievals_at_once: 8,
+            retrieval_upload_seconds: 300,
+            ticket_memory_seconds: 3600,
+        }
+    }
+}
+
+impl CloudConfig {
+    /// A configuration with every default, and its state in `data_dir`.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            listen: listen(),
+            data_dir: data_dir.into(),
+            admin: admin(),
+            limits: Limits::default(),
+            log: LogConfig::default(),
+        }
+    }
+
+    /// The TLS identity.
+    #[must_use]
+    pub fn identity_dir(&self) -> PathBuf {
+        self.data_dir.join("identity")
+    }
+
+    /// What enrolment learned: trust's address and key.
+    #[must_use]
+    pub fn enrolment_file(&self) -> PathBuf {
+        self.data_dir.join("enrolment.json")
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn database_file(&self) -> PathBuf {
+        self.data_dir.join("cloud.sqlite")
+    }
+
+    /// The event log ([`crate::events`]).
+    #[must_use]
+    pub fn event_log(&self) -> PathBuf {
+        self.data_dir.join("events.jsonl")
+    }
+
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// As [`harpo_service::config::load`].
+    pub fn load(path: &Path) -> Result<Self, harpo_service::config::ConfigError> {
+        harpo_service::config::load(path)
+    }
+}
+
+fn listen() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 8601))
+}
+
+fn admin() -> AdminConfig {
+    AdminConfig { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8611)) }
+}

@@ -1,0 +1,22 @@
+use super::*;
+
+#[test]
+fn the_sample_shows_the_defaults() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples/cloud.toml");
+    let read = CloudConfig::load(&sample).unwrap();
+    assert_eq!(read, CloudConfig::new("/var/lib/harpocrates/cloud"));
+}
+
+#[test]
+fn only_the_folder_must_be_said_and_unknown_keys_are_refused() {
+    let read: CloudConfig = toml::from_str("data_dir = \"x\"").unwrap();
+    assert_eq!(read, CloudConfig::new("x"));
+    for wrong in [
+        "",
+        "data_dir = \"x\"\nlisten_on = 1",
+        "data_dir = \"x\"\n[limits]\nmax_slot_kib = 4",
+        "data_dir = \"x\"\n[limits]\nmemory_limit_mib = -1",
+    ] {
+        assert!(toml::from_str::<CloudConfig>(wrong).is_err(), "{wrong:?}");
+    }
+}

@@ -1,0 +1,268 @@
+//! Encoding closed generations, one after the other, in the background: those whose sealing was asked for, and at
+//! start all that are sealed, in the order of their sealing (docs/protocol.md 6.2).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use harpo_oblivious::{EncodeError, Encoded, GenerationInfo};
+use harpo_protocol::domain::sha256;
+use harpo_protocol::id::{Digest, GenerationId};
+use harpo_protocol::stack::SealRequest;
+use harpo_service::causes::in_one_line;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::Error;
+use crate::cloud::Cloud;
+use crate::events::Event;
+use crate::residents::{self, Resident};
+use crate::slots::{ReadError, Slots, blocking};
+use crate::store::{Generation, HintRecord, State};
+
+/// Between attempts at a generation whose encoding failed for a reason that may pass.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// Why a generation was not encoded.
+enum Failure {
+    /// These slots are not what was written.
+    Damaged(Vec<u32>),
+    Other(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// Sets memory aside for what is closed already, and says in which order to encode it.
+pub(crate) async fn closed_at_start(cloud: &Cloud) -> Result<Vec<GenerationId>, Error> {
+    let closed = cloud.store.closed().await?;
+    for generation in &closed {
+        reserve_or_fail(cloud, generation)?;
+    }
+    Ok(closed.iter().map(|generation| generation.id).collect())
+}
+
+/// Encodes what arrives on `queue` until `stop`. `first` are those to work through before the service is ready.
+pub(crate) async fn run(
+    cloud: Arc<Cloud>,
+    first: Vec<GenerationId>,
+    mut queue: mpsc::UnboundedReceiver<GenerationId>,
+    stop: CancellationToken,
+) {
+    for id in first {
+        if stop.is_cancelled() {
+            return;
+        }
+        attempt(&cloud, id, &stop).await;
+    }
+    cloud.stack.holds();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            next = queue.recv() => match next {
+                Some(id) => attempt(&cloud, id, &stop).await,
+                None => return,
+            },
+        }
+    }
+}
+
+/// Works on one generation, and comes back to it later if it failed for a reason that may pass.
+async fn attempt(cloud: &Arc<Cloud>, id: GenerationId, stop: &CancellationToken) {
+    let error = match process(cloud, id, stop).await {
+        Ok(()) | Err(Error::Stopping) => return,
+        Err(error) => error,
+    };
+    tracing::error!(generation = %id, error = in_one_line(&error), "encoding failed; trying again later");
+    let (cloud, stop) = (Arc::clone(cloud), stop.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(RETRY) => cloud.enqueue(id),
+        }
+    });
+}
+
+async fn process(cloud: &Arc<Cloud>, id: GenerationId, stop: &CancellationToken) -> Result<(), Error> {
+    // Retired while it waited.
+    let Some(generation) = cloud.store.generation(id).await? else { return Ok(()) };
+    match &generation.state {
+        State::Open | State::Retired => Ok(()),
+        State::Sealing(request) => {
+            let info = residents::info(&request.figures)?;
+            cloud.residents.reserve(id, info.encoded_bytes()?)?;
+            seal(cloud, id, request, info, stop).await
+        }
+        State::Sealed(request, hint) => {
+            if !reserve_or_fail(cloud, &generation)? {
+                return Ok(());
+            }
+            let info = residents::info(&request.figures)?;
+            load(cloud, id, info, *hint, stop).await
+        }
+    }
+}
+
+/// Sets memory aside. A sealed generation for which there is none is marked: the configuration has changed.
+fn reserve_or_fail(cloud: &Cloud, generation: &Generation) -> Result<bool, Error> {
+    let (State::Sealing(request) | State::Sealed(request, _)) = &generation.state else {
+        return Ok(false);
+    };
+    let bytes = residents::info(&request.figures)?.encoded_bytes()?;
+    match cloud.residents.reserve(generation.id, bytes) {
+        Ok(()) => Ok(true),
+        Err(error) => {
+            tracing::error!(generation = %generation.id, %error, "no memory for a generation");
+            cloud.residents.failed(generation.id, error.to_string());
+            Ok(false)
+        }
+    }
+}
+
+/// Sealing proper: encode, store the hint, make it known.
+async fn seal(
+    cloud: &Arc<Cloud>,
+    id: GenerationId,
+    request: &SealRequest,
+    info: GenerationInfo,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    tracing::info!(generation = %id, slots = request.figures.slots, "sealing");
+    let (resident, hint) = match encode(cloud, id, info, stop).await {
+        Ok(encoded) => encoded,
+        Err(Failure::Damaged(slots)) => {
+            tracing::error!(generation = %id, damaged = slots.len(), "slots are damaged; they must be written again");
+            cloud.store.reopen(id, &slots).await?;
+            cloud.residents.remove(id);
+            return Ok(());
+        }
+        Err(Failure::Other(error)) => return Err(error),
+    };
+    let record = HintRecord { digest: sha256(&hint), bytes: hint.len() as u64 };
+    let slots = cloud.slots.clone();
+    blocking(move || slots.write_hint(id, &hint)).await?;
+    // Before the change itself: after a crash in between it is recorded twice, never not at all.
+    cloud.events.record(&Event::Seal {
+        time: cloud.now(),
+        generation: id,
+        slots: request.figures.slots,
+        slot_bytes: request.figures.slot_bytes,
+        hint_bytes: record.bytes,
+    })?;
+    if cloud.store.finish_seal(id, record).await? {
+        cloud.residents.ready(id, resident);
+        tracing::info!(generation = %id, "sealed");
+    } else {
+        // Retired meanwhile.
+        cloud.residents.remove(id);
+        cloud.slots.remove(id).await?;
+    }
+    Ok(())
+}
+
+/// Brings a sealed generation back into memory.
+async fn load(
+    cloud: &Arc<Cloud>,
+    id: GenerationId,
+    info: GenerationInfo,
+    hint: HintRecord,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    let (resident, computed) = match encode(cloud, id, info, stop).await {
+        Ok(encoded) => encoded,
+        Err(Failure::Damaged(damaged)) => {
+            let why = format!(
+                "{} of its slots are missing or damaged, the first is {}; restore their files from a backup, then restart",
+                damaged.len(),
+                damaged.first().copied().unwrap_or_default(),
+            );
+            tracing::error!(generation = %id, why, "a sealed generation is damaged");
+            cloud.residents.failed(id, why);
+            return Ok(());
+        }
+        Err(Failure::Other(error)) => return Err(error),
+    };
+    if sha256(&computed) != hint.digest {
+        let why = "its hint comes out differently than when it was sealed; use the program version that sealed it";
+        tracing::error!(generation = %id, "{why}");
+        cloud.residents.failed(id, why.to_owned());
+        return Ok(());
+    }
+    let slots = cloud.slots.clone();
+    blocking(move || {
+        if slots.hint_digest(id)? != Some(hint.digest) {
+            tracing::warn!(generation = %id, "the stored hint was missing or damaged; written again");
+            slots.write_hint(id, &computed)?;
+        }
+        Ok(())
+    })
+    .await?;
+    cloud.residents.ready(id, resident);
+    tracing::info!(generation = %id, "loaded");
+    Ok(())
+}
+
+/// Reads the slots back, checks each against its digest, encodes them, and computes the hint.
+async fn encode(
+    cloud: &Cloud,
+    id: GenerationId,
+    info: GenerationInfo,
+    stop: &CancellationToken,
+) -> Result<(Resident, Vec<u8>), Failure> {
+    let digests: Vec<Digest> = cloud.store.slot_digests(id).await?.into_iter().map(|(_, d)| d).collect();
+    let (slots, stop) = (cloud.slots.clone(), stop.clone());
+    tokio::task::spawn_blocking(move || encode_blocking(&slots, id, info, &digests, &stop))
+        .await
+        .map_err(|_| Error::TaskLost)?
+}
+
+fn encode_blocking(
+    slots: &Slots,
+    id: GenerationId,
+    info: GenerationInfo,
+    digests: &[Digest],
+    stop: &CancellationToken,
+) -> Result<(Resident, Vec<u8>), Failure> {
+    let read = |slot: u32, bytes: &mut [u8]| {
+        if stop.is_cancelled() {
+            return Err(ReadError::Stopping);
+        }
+        let digest = digests.get(slot as usize).ok_or(ReadError::Damaged)?;
+        slots.read(id, slot, *digest, bytes)
+    };
+    match Encoded::encode(&info, read) {
+        Ok(encoded) => {
+            let hint = encoded.hint().to_bytes();
+            Ok((Resident(encoded), hint))
+        }
+        Err(EncodeError::Refused(error)) => Err(Error::Engine(error).into()),
+        Err(EncodeError::Read { source: ReadError::Stopping, .. }) => Err(Error::Stopping.into()),
+        Err(EncodeError::Read { source: ReadError::Io(source), slot }) => {
+            Err(Error::SlotUnreadable { generation: id, slot, source }.into())
+        }
+        // One is damaged: look for all, so that one round of writing mends the generation.
+        Err(_) => Err(find_damaged(slots, id, info.shape.slot_bytes() as usize, digests)?),
+    }
+}
+
+fn find_damaged(
+    slots: &Slots,
+    id: GenerationId,
+    slot_bytes: usize,
+    digests: &[Digest],
+) -> Result<Failure, Failure> {
+    let mut damaged = Vec::new();
+    let mut bytes = vec![0; slot_bytes];
+    for (slot, digest) in (0..).zip(digests) {
+        match slots.read(id, slot, *digest, &mut bytes) {
+            Ok(_) => {}
+            Err(ReadError::Io(source)) => {
+                return Err(Error::SlotUnreadable { generation: id, slot, source }.into());
+            }
+            Err(_) => damaged.push(slot),
+        }
+    }
+    Ok(Failure::Damaged(damaged))
+}

@@ -1,0 +1,397 @@
+//! What the cloud remembers: generations, the digests of their slots, and spent tickets. Slot bytes are in files
+//! ([`crate::slots`]). Every change is one immediate transaction, durable when the function returns.
+
+use harpo_protocol::id::{Digest, GenerationId, Nonce};
+use harpo_protocol::stack::{Figures, SealRequest, slots_digest};
+use harpo_protocol::time::Timestamp;
+use harpo_service::db::Db;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use crate::Error;
+
+#[cfg(test)]
+mod tests;
+
+/// The schema.
+pub(crate) static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// A generation as the database has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Generation {
+    pub(crate) id: GenerationId,
+    /// Length of every slot, fixed by the first.
+    pub(crate) slot_bytes: u32,
+    pub(crate) state: State,
+}
+
+/// The life of a generation, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum State {
+    Open,
+    Sealing(SealRequest),
+    Sealed(SealRequest, HintRecord),
+    /// Kept as a mark: a late write must not bring it back.
+    Retired,
+}
+
+/// What is known of a stored hint.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct HintRecord {
+    pub(crate) digest: Digest,
+    pub(crate) bytes: u64,
+}
+
+/// What became of a request to seal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Begin {
+    /// Sealing begins now.
+    Started,
+    /// The same request was accepted before.
+    Repeated,
+}
+
+/// The state database.
+#[derive(Clone, Debug)]
+pub(crate) struct Store(Db);
+
+impl Store {
+    pub(crate) fn new(db: Db) -> Self {
+        Self(db)
+    }
+
+    pub(crate) async fn generation(&self, id: GenerationId) -> Result<Option<Generation>, Error> {
+        let mut connection = self.0.read().acquire().await?;
+        fetch(&mut connection, id).await
+    }
+
+    /// Number of slots written.
+    pub(crate) async fn slot_count(&self, id: GenerationId) -> Result<u32, Error> {
+        let row = sqlx::query("SELECT count(*) FROM slots WHERE generation = ?")
+            .bind(id.0.as_slice())
+            .fetch_one(self.0.read())
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// Digests of the slots, in index order.
+    pub(crate) async fn slot_digests(&self, id: GenerationId) -> Result<Vec<(u32, Digest)>, Error> {
+        let mut connection = self.0.read().acquire().await?;
+        digests(&mut connection, id).await
+    }
+
+    /// Whether a slot of `bytes` bytes may be written; asked before its bytes are read (6.1).
+    pub(crate) async fn admit(&self, id: GenerationId, bytes: u32) -> Result<(), Error> {
+        match self.generation(id).await? {
+            Some(generation) => admit(&generation, bytes),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a slot is there already with the same bytes (6.1).
+    pub(crate) async fn has_slot(&self, id: GenerationId, slot: u32, digest: Digest) -> Result<bool, Error> {
+        let mut connection = self.0.read().acquire().await?;
+        compare(&mut connection, id, slot, digest).await
+    }
+
+    /// Enters a slot whose bytes are durable (6.1); does nothing if it is there. The first slot fixes the
+    /// generation's slot size.
+    pub(crate) async fn put_slot(
+        &self,
+        id: GenerationId,
+        slot: u32,
+        bytes: u32,
+        digest: Digest,
+    ) -> Result<(), Error> {
+        let mut tx = self.0.begin("put slot").await?;
+        match fetch(&mut tx, id).await? {
+            Some(generation) => admit(&generation, bytes)?,
+            None => {
+                sqlx::query("INSERT INTO generations (id, state, slot_bytes) VALUES (?, 'open', ?)")
+                    .bind(id.0.as_slice())
+                    .bind(bytes)
+                    .execute(&mut *tx)
+                    .await?;
+            }
+        }
+        if !compare(&mut tx, id, slot, digest).await? {
+            sqlx::query("INSERT INTO slots (generation, slot, digest) VALUES (?, ?, ?)")
+                .bind(id.0.as_slice())
+                .bind(slot)
+                .bind(digest.0.as_slice())
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Checks that exactly the slots of `request` are there, and closes the generation to writing (6.2).
+    pub(crate) async fn begin_seal(&self, id: GenerationId, request: &SealRequest) -> Result<Begin, Error> {
+        let mut tx = self.0.begin("begin seal").await?;
+        let generation = fetch(&mut tx, id).await?.ok_or(Error::NotFound("generation"))?;
+        match &generation.state {
+            State::Open => {}
+            State::Sealing(earlier) | State::Sealed(earlier, _) if earlier == request => {
+                return Ok(Begin::Repeated);
+            }
+            State::Sealing(_) | State::Sealed(..) => {
+                return Err(Error::Conflict("the generation was sealed with other figures".into()));
+            }
+            State::Retired => return Err(Error::NotFound("generation")),
+        }
+        let figures = &request.figures;
+        if figures.slot_bytes != generation.slot_bytes {
+            return Err(Error::Conflict(format!("its slots have {} bytes", generation.slot_bytes)));
+        }
+        check_slots(&digests(&mut tx, id).await?, request)?;
+        if seed_is_taken(&mut tx, figures.seed).await? {
+            return Err(Error::Conflict("the seed is another generation's; draw a fresh one".into()));
+        }
+        sqlx::query(
+            "UPDATE generations SET state = 'sealing', slots = ?, parameter_set = ?, interleave = ?, seed = ?, \
+             slots_digest = ? WHERE id = ?",
+        )
+        .bind(figures.slots)
+        .bind(figures.parameter_set)
+        .bind(figures.interleave)
+        .bind(figures.seed.0.as_slice())
+        .bind(request.slots.0.as_slice())
+        .bind(id.0.as_slice())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(Begin::Started)
+    }
+
+    /// Ends sealing. Returns whether it was still wanted: the generation may have been retired meanwhile.
+    pub(crate) async fn finish_seal(&self, id: GenerationId, hint: HintRecord) -> Result<bool, Error> {
+        let mut tx = self.0.begin("finish seal").await?;
+        let done = sqlx::query(
+            "UPDATE generations SET state = 'sealed', hint_digest = ?, hint_bytes = ?, \
+             sealed_order = (SELECT coalesce(max(sealed_order), 0) + 1 FROM generations) \
+             WHERE id = ? AND state = 'sealing'",
+        )
+        .bind(hint.digest.0.as_slice())
+        .bind(i64::try_from(hint.bytes).unwrap_or(i64::MAX))
+        .bind(id.0.as_slice())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Opens a generation again whose slots `damaged` could not be read back, and forgets these: the writer's
+    /// retry brings them again.
+    pub(crate) async fn reopen(&self, id: GenerationId, damaged: &[u32]) -> Result<(), Error> {
+        let mut tx = self.0.begin("reopen").await?;
+        for slot in damaged {
+            sqlx::query("DELETE FROM slots WHERE generation = ? AND slot = ?")
+                .bind(id.0.as_slice())
+                .bind(slot)
+                .execute(&mut *tx)
+                .await?;
+        }
+        sqlx::query(
+            "UPDATE generations SET state = 'open', slots = NULL, parameter_set = NULL, interleave = NULL, \
+             seed = NULL, slots_digest = NULL WHERE id = ? AND state = 'sealing'",
+        )
+        .bind(id.0.as_slice())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Retires a generation (6.4). Returns whether there was anything to retire.
+    pub(crate) async fn retire(&self, id: GenerationId) -> Result<bool, Error> {
+        let mut tx = self.0.begin("retire").await?;
+        sqlx::query("DELETE FROM slots WHERE generation = ?").bind(id.0.as_slice()).execute(&mut *tx).await?;
+        let done = sqlx::query("UPDATE generations SET state = 'retired' WHERE id = ? AND state <> 'retired'")
+            .bind(id.0.as_slice())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Generations whose sealing was begun, and those that are sealed, in order of sealing.
+    pub(crate) async fn closed(&self) -> Result<Vec<Generation>, Error> {
+        let rows = sqlx::query(
+            "SELECT * FROM generations WHERE state IN ('sealing', 'sealed') ORDER BY sealed_order NULLS LAST, id",
+        )
+        .fetch_all(self.0.read())
+        .await?;
+        rows.iter().map(generation_of).collect()
+    }
+
+    /// Whether a ticket was spent.
+    pub(crate) async fn is_spent(&self, nonce: Nonce) -> Result<bool, Error> {
+        let row = sqlx::query("SELECT 1 FROM tickets WHERE nonce = ?")
+            .bind(nonce.0.as_slice())
+            .fetch_optional(self.0.read())
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// Spends a ticket: returns once the nonce is durable (9.2).
+    ///
+    /// # Errors
+    /// [`Error::Spent`] if it was there; [`Error::Expired`] if it might have been and is forgotten.
+    pub(crate) async fn spend(&self, nonce: Nonce, expires: Timestamp) -> Result<(), Error> {
+        let mut tx = self.0.begin("spend").await?;
+        let horizon: i64 =
+            sqlx::query("SELECT expires FROM ticket_horizon").fetch_one(&mut *tx).await?.try_get(0)?;
+        if millis(expires) <= horizon {
+            return Err(Error::Expired);
+        }
+        let done = sqlx::query("INSERT INTO tickets (nonce, expires) VALUES (?, ?) ON CONFLICT DO NOTHING")
+            .bind(nonce.0.as_slice())
+            .bind(millis(expires))
+            .execute(&mut *tx)
+            .await?;
+        if done.rows_affected() == 0 {
+            return Err(Error::Spent);
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Forgets tickets that expired at or before `horizon`; from now on none of those is accepted, whatever the
+    /// clock says.
+    pub(crate) async fn forget_tickets(&self, horizon: Timestamp) -> Result<u64, Error> {
+        let mut tx = self.0.begin("forget tickets").await?;
+        sqlx::query("UPDATE ticket_horizon SET expires = max(expires, ?)")
+            .bind(millis(horizon))
+            .execute(&mut *tx)
+            .await?;
+        let done = sqlx::query("DELETE FROM tickets WHERE expires <= ?")
+            .bind(millis(horizon))
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
+    }
+
+    pub(crate) async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
+fn admit(generation: &Generation, bytes: u32) -> Result<(), Error> {
+    match generation.state {
+        State::Open if generation.slot_bytes == bytes => Ok(()),
+        State::Open => Err(Error::malformed(
+            "slot",
+            format!("{bytes} bytes, and the generation's slots have {}", generation.slot_bytes),
+        )),
+        State::Sealing(_) | State::Sealed(..) | State::Retired => {
+            Err(Error::Conflict("the generation is closed; nothing is written to it".into()))
+        }
+    }
+}
+
+/// Compares what was recorded at writing with what trust says it wrote.
+fn check_slots(present: &[(u32, Digest)], request: &SealRequest) -> Result<(), Error> {
+    let expected = request.figures.slots;
+    if let Some((stray, _)) = present.iter().find(|(slot, _)| *slot >= expected) {
+        return Err(Error::Conflict(format!("slot {stray} is outside the {expected} slots of the request")));
+    }
+    let missing = expected - u32::try_from(present.len()).unwrap_or(expected);
+    if missing > 0 {
+        let first = (0..expected).zip(present).find(|(i, (slot, _))| i != slot).map(|(i, _)| i);
+        return Err(Error::Incomplete { missing, expected, first: first.unwrap_or(expected - missing) });
+    }
+    if slots_digest(present.iter().map(|(_, digest)| *digest)) != request.slots {
+        return Err(Error::Conflict("the digest of the slots is another".into()));
+    }
+    Ok(())
+}
+
+async fn fetch(connection: &mut SqliteConnection, id: GenerationId) -> Result<Option<Generation>, Error> {
+    sqlx::query("SELECT * FROM generations WHERE id = ?")
+        .bind(id.0.as_slice())
+        .fetch_optional(connection)
+        .await?
+        .as_ref()
+        .map(generation_of)
+        .transpose()
+}
+
+/// Whether the slot is there with this digest; a conflict if it is there with another.
+async fn compare(
+    connection: &mut SqliteConnection,
+    id: GenerationId,
+    slot: u32,
+    digest: Digest,
+) -> Result<bool, Error> {
+    let row = sqlx::query("SELECT digest FROM slots WHERE generation = ? AND slot = ?")
+        .bind(id.0.as_slice())
+        .bind(slot)
+        .fetch_optional(connection)
+        .await?;
+    match row {
+        None => Ok(false),
+        Some(row) if digest_at(&row, 0)? == digest => Ok(true),
+        Some(_) => Err(Error::Conflict(format!("slot {slot} holds other bytes"))),
+    }
+}
+
+async fn digests(connection: &mut SqliteConnection, id: GenerationId) -> Result<Vec<(u32, Digest)>, Error> {
+    sqlx::query("SELECT slot, digest FROM slots WHERE generation = ? ORDER BY slot")
+        .bind(id.0.as_slice())
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, digest_at(row, 1)?)))
+        .collect()
+}
+
+/// Seeds of retired generations count too: the same public polynomials must never serve twice.
+async fn seed_is_taken(tx: &mut SqliteConnection, seed: Digest) -> Result<bool, Error> {
+    let row = sqlx::query("SELECT 1 FROM generations WHERE seed = ?")
+        .bind(seed.0.as_slice())
+        .fetch_optional(tx)
+        .await?;
+    Ok(row.is_some())
+}
+
+fn generation_of(row: &SqliteRow) -> Result<Generation, Error> {
+    let slot_bytes = row.try_get("slot_bytes")?;
+    let request = || -> Result<SealRequest, Error> {
+        Ok(SealRequest {
+            figures: Figures {
+                slots: row.try_get("slots")?,
+                slot_bytes,
+                parameter_set: row.try_get("parameter_set")?,
+                interleave: row.try_get("interleave")?,
+                seed: digest_at(row, "seed")?,
+            },
+            slots: digest_at(row, "slots_digest")?,
+        })
+    };
+    let state = match row.try_get::<&str, _>("state")? {
+        "open" => State::Open,
+        "sealing" => State::Sealing(request()?),
+        "sealed" => {
+            let bytes: i64 = row.try_get("hint_bytes")?;
+            let hint = HintRecord { digest: digest_at(row, "hint_digest")?, bytes: bytes.unsigned_abs() };
+            State::Sealed(request()?, hint)
+        }
+        _ => State::Retired,
+    };
+    let id = GenerationId::from_slice(row.try_get("id")?)?;
+    Ok(Generation { id, slot_bytes, state })
+}
+
+fn digest_at<I>(row: &SqliteRow, column: I) -> Result<Digest, Error>
+where
+    I: sqlx::ColumnIndex<SqliteRow>,
+{
+    Ok(Digest::from_slice(row.try_get(column)?)?)
+}
+
+fn millis(time: Timestamp) -> i64 {
+    i64::try_from(time.0).unwrap_or(i64::MAX)
+}
