@@ -202,18 +202,15 @@ impl Store {
         receipt: &Signed<Receipt>,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.db
-            .write("keep receipt", async |tx| {
-                sqlx::query("INSERT OR IGNORE INTO receipts VALUES (?, ?, ?, ?)")
-                    .bind(bundle.to_string())
-                    .bind(study)
-                    .bind(receipt.to_json())
-                    .bind(at.as_millis() as i64)
-                    .execute(&mut *tx)
-                    .await?;
-                Ok(())
-            })
-            .await
+        let mut tx = self.db.begin("keep receipt").await?;
+        sqlx::query("INSERT OR IGNORE INTO receipts VALUES (?, ?, ?, ?)")
+            .bind(bundle.to_string())
+            .bind(study)
+            .bind(receipt.to_json())
+            .bind(at.as_millis() as i64)
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
     }
 
     /// Notes that trust will never take a bundle.
@@ -225,19 +222,16 @@ impl Store {
         message: &str,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.db
-            .write("keep refusal", async |tx| {
-                sqlx::query("INSERT OR IGNORE INTO refusals VALUES (?, ?, ?, ?, ?)")
-                    .bind(bundle)
-                    .bind(study)
-                    .bind(code)
-                    .bind(message)
-                    .bind(at.as_millis() as i64)
-                    .execute(&mut *tx)
-                    .await?;
-                Ok(())
-            })
-            .await
+        let mut tx = self.db.begin("keep refusal").await?;
+        sqlx::query("INSERT OR IGNORE INTO refusals VALUES (?, ?, ?, ?, ?)")
+            .bind(bundle)
+            .bind(study)
+            .bind(code)
+            .bind(message)
+            .bind(at.as_millis() as i64)
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
     }
 
     /// Number of bundles deposited, and of bundles refused.
@@ -276,50 +270,44 @@ impl Store {
         if instances.is_empty() || instances.iter().any(|i| !i.path.exists()) {
             return Ok(None);
         }
-        self.db
-            .write("note use of bundle", async |tx| {
-                sqlx::query("UPDATE cached_bundles SET used_ms = ? WHERE bundle = ?")
-                    .bind(now.as_millis() as i64)
-                    .bind(bundle.to_string())
-                    .execute(&mut *tx)
-                    .await?;
-                Ok::<_, StoreError>(())
-            })
+        let mut tx = self.db.begin("note use of bundle").await?;
+        sqlx::query("UPDATE cached_bundles SET used_ms = ? WHERE bundle = ?")
+            .bind(now.as_millis() as i64)
+            .bind(bundle.to_string())
+            .execute(&mut *tx)
             .await?;
+        tx.commit().await?;
         Ok(Some(instances))
     }
 
     /// Enters a bundle that is on the disk.
     pub async fn add_cached(&self, cached: &Cached, now: Timestamp) -> Result<(), StoreError> {
-        self.db
-            .write("enter bundle in cache", async |tx| {
-                let bundle = cached.bundle.to_string();
-                sqlx::query("DELETE FROM cached_bundles WHERE bundle = ?")
-                    .bind(&bundle)
-                    .execute(&mut *tx)
-                    .await?;
-                sqlx::query("INSERT INTO cached_bundles VALUES (?, ?, ?, ?, ?)")
-                    .bind(&bundle)
-                    .bind(&cached.study)
-                    .bind(cached.bytes as i64)
-                    .bind(now.as_millis() as i64)
-                    .bind(now.as_millis() as i64)
-                    .execute(&mut *tx)
-                    .await?;
-                for (position, instance) in (0i64..).zip(&cached.instances) {
-                    sqlx::query("INSERT INTO cached_instances VALUES (?, ?, ?, ?, ?, ?)")
-                        .bind(&bundle)
-                        .bind(&instance.sop_instance_uid)
-                        .bind(&instance.sop_class_uid)
-                        .bind(&instance.series_instance_uid)
-                        .bind(instance.path.to_string_lossy().into_owned())
-                        .bind(position)
-                        .execute(&mut *tx)
-                        .await?;
-                }
-                Ok(())
-            })
-            .await
+        let mut tx = self.db.begin("enter bundle in cache").await?;
+        let bundle = cached.bundle.to_string();
+        sqlx::query("DELETE FROM cached_bundles WHERE bundle = ?")
+            .bind(&bundle)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query("INSERT INTO cached_bundles VALUES (?, ?, ?, ?, ?)")
+            .bind(&bundle)
+            .bind(&cached.study)
+            .bind(cached.bytes as i64)
+            .bind(now.as_millis() as i64)
+            .bind(now.as_millis() as i64)
+            .execute(&mut *tx)
+            .await?;
+        for (position, instance) in (0i64..).zip(&cached.instances) {
+            sqlx::query("INSERT INTO cached_instances VALUES (?, ?, ?, ?, ?, ?)")
+                .bind(&bundle)
+                .bind(&instance.sop_instance_uid)
+                .bind(&instance.sop_class_uid)
+                .bind(&instance.series_instance_uid)
+                .bind(instance.path.to_string_lossy().into_owned())
+                .bind(position)
+                .execute(&mut *tx)
+                .await?;
+        }
+        Ok(tx.commit().await?)
     }
 
     /// The least recently used bundles beyond `limit` bytes, `keep` never among them.
@@ -344,42 +332,36 @@ impl Store {
 
     /// Takes a bundle out of the catalogue.
     pub async fn forget_cached(&self, bundle: BundleId) -> Result<(), StoreError> {
-        self.db
-            .write("forget cached bundle", async |tx| {
-                sqlx::query("DELETE FROM cached_bundles WHERE bundle = ?")
-                    .bind(bundle.to_string())
-                    .execute(&mut *tx)
-                    .await?;
-                Ok(())
-            })
-            .await
+        let mut tx = self.db.begin("forget cached bundle").await?;
+        sqlx::query("DELETE FROM cached_bundles WHERE bundle = ?")
+            .bind(bundle.to_string())
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
     }
 
     /// Notes what a fetch cost.
     pub async fn add_fetch(&self, fetch: &Fetch) -> Result<(), StoreError> {
-        self.db
-            .write("note fetch", async |tx| {
-                sqlx::query(
-                    "INSERT INTO fetches (bundle, source, at_ms, milliseconds, fragments, queries, \
-                     stack_bytes, hint_bytes, bytes_up, bytes_down, outcome) \
-                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                )
-                .bind(fetch.bundle.to_string())
-                .bind(fetch.source)
-                .bind(fetch.at.as_millis() as i64)
-                .bind(fetch.took.as_millis() as i64)
-                .bind(fetch.fragments as i64)
-                .bind(fetch.wire.queries as i64)
-                .bind(fetch.stack_bytes as i64)
-                .bind(fetch.hint_bytes as i64)
-                .bind(fetch.wire.up as i64)
-                .bind(fetch.wire.down as i64)
-                .bind(&fetch.outcome)
-                .execute(&mut *tx)
-                .await?;
-                Ok(())
-            })
-            .await
+        let mut tx = self.db.begin("note fetch").await?;
+        sqlx::query(
+            "INSERT INTO fetches (bundle, source, at_ms, milliseconds, fragments, queries, \
+             stack_bytes, hint_bytes, bytes_up, bytes_down, outcome) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(fetch.bundle.to_string())
+        .bind(fetch.source)
+        .bind(fetch.at.as_millis() as i64)
+        .bind(fetch.took.as_millis() as i64)
+        .bind(fetch.fragments as i64)
+        .bind(fetch.wire.queries as i64)
+        .bind(fetch.stack_bytes as i64)
+        .bind(fetch.hint_bytes as i64)
+        .bind(fetch.wire.up as i64)
+        .bind(fetch.wire.down as i64)
+        .bind(&fetch.outcome)
+        .execute(&mut *tx)
+        .await?;
+        Ok(tx.commit().await?)
     }
 
     /// The last `limit` fetches, newest first.
