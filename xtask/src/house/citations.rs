@@ -1,7 +1,7 @@
 //! Sections that comments cite exist in the document they name.
 //!
 //! Four forms are read: `docs/protocol.md 3.2` (any document, several numbers), a document with the title
-//! of a section in quotation marks (`docs/NAME.md, "Title"`), `oblivious-encoding 3.2` for short, and a number
+//! of a section in quotation marks (`docs/NAME.md, "Title"`), `protocol 3.2` or `oblivious-encoding 3.2` for short, and a number
 //! alone in parentheses, as in `(4.1)`, which means docs/protocol.md, or docs/oblivious-encoding.md within the
 //! ring engine.
 
@@ -14,8 +14,11 @@ use anyhow::Result;
 use super::sources::{read, rust_files};
 use crate::metadata::Workspace;
 
-/// How comments name the ring engine's document for short.
-const SHORT: &str = "oblivious-encoding ";
+/// How comments name documents for short: `Protocol 3.2` at the beginning of a sentence, too.
+const SHORT: &[(&str, &str)] = &[
+    ("rotocol ", "protocol.md"),
+    ("oblivious-encoding ", "oblivious-encoding.md"),
+];
 
 /// The numbers and titles of a document's sections.
 #[derive(Debug, Default)]
@@ -182,9 +185,11 @@ fn citations(comment: &str, own: &str) -> Vec<Citation> {
             });
         }
     }
-    for (at, _) in comment.match_indices(SHORT) {
-        let list = number_list(&comment[at + SHORT.len()..]).0;
-        found.extend(numbers("oblivious-encoding.md", list));
+    for (short, document) in SHORT {
+        for (at, _) in comment.match_indices(short) {
+            let list = number_list(&comment[at + short.len()..]).0;
+            found.extend(numbers(document, list));
+        }
     }
     for (at, _) in comment.match_indices('(') {
         let (list, rest) = number_list(&comment[at + 1..]);
@@ -266,8 +271,12 @@ mod tests {
             }]
         );
         assert_eq!(
-            citations("The table (oblivious-encoding 2, 3.1).", "protocol.md"),
+            citations(
+                "The table (oblivious-encoding 2, 3.1). Protocol 2.6.",
+                "x.md"
+            ),
             [
+                number("protocol.md", "2.6"),
                 number("oblivious-encoding.md", "2"),
                 number("oblivious-encoding.md", "3.1")
             ]

@@ -1,0 +1,59 @@
+//! Real files: those that the pydicom package brings.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+/// A file of the pydicom package.
+///
+/// # Errors
+/// If the package is not there, or has no such file.
+pub fn pydicom(name: &str) -> Result<PathBuf> {
+    let path = folder()?.join(name);
+    ensure!(path.exists(), "{} does not exist", path.display());
+    Ok(path)
+}
+
+/// The folder of pydicom's test files.
+///
+/// # Errors
+/// If the package is not there.
+pub fn folder() -> Result<PathBuf> {
+    let lib = crate::venv()?.join("lib");
+    for entry in std::fs::read_dir(&lib)? {
+        let files = entry?.path().join("site-packages/pydicom/data/test_files");
+        if files.exists() {
+            return Ok(files);
+        }
+    }
+    Err(anyhow::anyhow!("{} holds no pydicom", lib.display()))
+}
+
+/// The data set of a file in DICOM's file format: what follows the meta information, which each keeper of a file
+/// may write anew.
+///
+/// # Errors
+/// If it is no such file.
+pub fn data_set(file: &[u8]) -> Result<&[u8]> {
+    ensure!(file.get(128..132) == Some(b"DICM"), "no DICOM file");
+    // (0002,0000) UL 4: the length of the rest of the group.
+    ensure!(
+        file.get(132..140) == Some(b"\x02\0\0\0UL\x04\0"),
+        "the meta information does not begin with its length"
+    );
+    let length = file.get(140..144).context("cut off")?;
+    let length = u32::from_le_bytes(length.try_into()?) as usize;
+    file.get(144 + length..)
+        .context("cut off in the meta information")
+}
+
+/// Reads a file and returns its data set.
+///
+/// # Errors
+/// If it cannot be read or is no DICOM file.
+pub fn data_set_of(path: &Path) -> Result<Vec<u8>> {
+    let file = std::fs::read(path)?;
+    Ok(data_set(&file)
+        .with_context(|| path.display().to_string())?
+        .to_vec())
+}
