@@ -9,14 +9,16 @@ mod body;
 mod client;
 mod error;
 mod extract;
+mod failure;
 mod peer;
 mod server;
 mod stall;
 
 pub use body::limit_body;
-pub use client::{Client, ClientError, Request, Response};
+pub use client::{Client, Request, Response};
 pub use error::ApiError;
 pub use extract::{Json, Raw};
+pub use failure::ClientError;
 pub use peer::Peer;
 pub use server::{Drained, Limits, Server};
 

@@ -475,3 +475,29 @@ fn a_certificate_without_one_party_name_is_nobodys() {
         assert!(named(std::slice::from_ref(&bad)).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_pass_has_a_key_of_its_own_and_only_for_its_certificate() {
+    let pki = Pki::new();
+    let trust = pki.party(Role::Trust, 1);
+    let server = server_config(&trust, ClientAuth::Required).unwrap();
+    let mut who = subject(Role::Pass, 5);
+    who.server_names.clear();
+    let issue = |key: &PassKey| {
+        let csr = key.certificate_request();
+        pki.authority
+            .issue(csr, &who, DAY, pki.clock.now())
+            .unwrap()
+    };
+    let (root, expect) = (pki.authority.root(), Expect::role(Role::Trust));
+    let key = PassKey::generate().unwrap();
+    let chain = issue(&key);
+    let client = key.client_config(&chain, root, &pki.clock, expect).unwrap();
+    let (_, server) = shake(&client, &server).unwrap();
+    let shown = PartyCertificate::from_der(&server.peer_certificates().unwrap()[0]).unwrap();
+    assert_eq!((shown.role, shown.party), (who.role, who.party));
+
+    let other = PassKey::generate().unwrap();
+    let refused = other.client_config(&chain, root, &pki.clock, expect);
+    assert!(matches!(refused, Err(TlsError::Mismatch(_))), "{refused:?}");
+}
