@@ -51,7 +51,14 @@ async fn put_slot(
 ) -> Result<StatusCode, ApiError> {
     require(&peer, Role::Trust)?;
     let body = request.into_body();
-    cloud.put_slot(parse(&generation)?, parse_index(&slot)?, announced(&body), body).await?;
+    cloud
+        .put_slot(
+            parse(&generation)?,
+            parse_index(&slot)?,
+            announced(&body),
+            body,
+        )
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -64,8 +71,8 @@ async fn seal(
     require(&peer, Role::Trust)?;
     let mut body = BodyReader::new(request.into_body(), Instant::now() + JSON_UPLOAD);
     let body = body.whole(JSON_BYTES).await?;
-    let request: SealRequest =
-        serde_json::from_slice(&body).map_err(|e| Error::malformed("seal request", e.to_string()))?;
+    let request: SealRequest = serde_json::from_slice(&body)
+        .map_err(|e| Error::malformed("seal request", e.to_string()))?;
     Ok(Json(cloud.seal(parse(&generation)?, &request).await?).into_response())
 }
 
@@ -88,8 +95,15 @@ async fn retire(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn retrieve(State(cloud): State<Arc<Cloud>>, peer: Peer, request: Request) -> Result<Response, ApiError> {
-    let asker = Asker { pass: require(&peer, Role::Pass)?, address: peer.addr() };
+async fn retrieve(
+    State(cloud): State<Arc<Cloud>>,
+    peer: Peer,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let asker = Asker {
+        pass: require(&peer, Role::Pass)?,
+        address: peer.addr(),
+    };
     let body = request.into_body();
     Ok(retrieval::retrieve(&cloud, asker, announced(&body), body).await?)
 }

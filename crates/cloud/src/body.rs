@@ -21,7 +21,12 @@ pub(crate) struct BodyReader {
 impl BodyReader {
     /// Gives up at `deadline`.
     pub(crate) fn new(body: Body, deadline: Instant) -> Self {
-        Self { stream: body.into_data_stream(), held: Bytes::new(), deadline, arrived: 0 }
+        Self {
+            stream: body.into_data_stream(),
+            held: Bytes::new(),
+            deadline,
+            arrived: 0,
+        }
     }
 
     /// Bytes taken so far.
@@ -70,7 +75,10 @@ impl BodyReader {
         let mut taken = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {
             if taken.len() + chunk.len() > limit {
-                return Err(Error::TooLarge { what: "the body", limit: limit as u64 });
+                return Err(Error::TooLarge {
+                    what: "the body",
+                    limit: limit as u64,
+                });
             }
             taken.extend_from_slice(&chunk);
         }

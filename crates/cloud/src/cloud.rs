@@ -70,12 +70,20 @@ impl Cloud {
     ) -> Result<(), Error> {
         let limit = u64::from(self.limits.max_slot_bytes);
         if slot >= MAX_SLOTS {
-            return Err(Error::malformed("slot", format!("its index is not below {MAX_SLOTS}")));
+            return Err(Error::malformed(
+                "slot",
+                format!("its index is not below {MAX_SLOTS}"),
+            ));
         }
         if let Some(length) = length {
             // Refused before a byte of it is read.
-            let bytes = u32::try_from(length).ok().filter(|bytes| *bytes <= self.limits.max_slot_bytes);
-            let bytes = bytes.ok_or(Error::TooLarge { what: "the slot", limit })?;
+            let bytes = u32::try_from(length)
+                .ok()
+                .filter(|bytes| *bytes <= self.limits.max_slot_bytes);
+            let bytes = bytes.ok_or(Error::TooLarge {
+                what: "the slot",
+                limit,
+            })?;
             self.store.admit(id, bytes).await?;
         }
         let mut body = BodyReader::new(body, Instant::now() + SLOT_UPLOAD);
@@ -86,7 +94,9 @@ impl Cloud {
         self.store.admit(id, staged.bytes).await?;
         if !self.store.has_slot(id, slot, staged.digest).await? {
             self.slots.keep(&staged, id, slot).await?;
-            self.store.put_slot(id, slot, staged.bytes, staged.digest).await?;
+            self.store
+                .put_slot(id, slot, staged.bytes, staged.digest)
+                .await?;
         }
         self.events.record(&Event::Write {
             time: self.now(),
@@ -97,9 +107,17 @@ impl Cloud {
     }
 
     /// Begins to seal a generation (6.2).
-    pub(crate) async fn seal(&self, id: GenerationId, request: &SealRequest) -> Result<GenerationStatus, Error> {
+    pub(crate) async fn seal(
+        &self,
+        id: GenerationId,
+        request: &SealRequest,
+    ) -> Result<GenerationStatus, Error> {
         let info = residents::info(&request.figures)?;
-        let generation = self.store.generation(id).await?.ok_or(Error::NotFound("generation"))?;
+        let generation = self
+            .store
+            .generation(id)
+            .await?
+            .ok_or(Error::NotFound("generation"))?;
         if generation.state == State::Open {
             self.residents.fits(id, info.encoded_bytes()?)?;
         }
@@ -111,9 +129,15 @@ impl Cloud {
 
     /// Where a generation stands (6.3).
     pub(crate) async fn status(&self, id: GenerationId) -> Result<GenerationStatus, Error> {
-        let generation = self.store.generation(id).await?.ok_or(Error::NotFound("generation"))?;
+        let generation = self
+            .store
+            .generation(id)
+            .await?
+            .ok_or(Error::NotFound("generation"))?;
         match generation.state {
-            State::Open => Ok(GenerationStatus::Open { slots: self.store.slot_count(id).await? }),
+            State::Open => Ok(GenerationStatus::Open {
+                slots: self.store.slot_count(id).await?,
+            }),
             State::Sealing(_) => Ok(GenerationStatus::Sealing),
             State::Sealed(request, hint) => match self.residents.failure(id) {
                 Some(failure) => Err(failure),
@@ -129,9 +153,16 @@ impl Cloud {
 
     /// Retires a generation (6.4). Repeats are accepted.
     pub(crate) async fn retire(&self, id: GenerationId) -> Result<(), Error> {
-        let generation = self.store.generation(id).await?.ok_or(Error::NotFound("generation"))?;
+        let generation = self
+            .store
+            .generation(id)
+            .await?
+            .ok_or(Error::NotFound("generation"))?;
         if generation.state != State::Retired {
-            self.events.record(&Event::Retire { time: self.now(), generation: id })?;
+            self.events.record(&Event::Retire {
+                time: self.now(),
+                generation: id,
+            })?;
             self.store.retire(id).await?;
         }
         self.residents.remove(id);

@@ -109,5 +109,7 @@ fn listen() -> SocketAddr {
 }
 
 fn admin() -> AdminConfig {
-    AdminConfig { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8611)) }
+    AdminConfig {
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8611)),
+    }
 }

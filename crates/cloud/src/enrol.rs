@@ -58,7 +58,9 @@ pub enum EnrolError {
     #[error(transparent)]
     Join(#[from] harpo_service::enrol::EnrolError),
     /// The code was made for a party of another role.
-    #[error("the code is for a {0}; ask trust for one for a cloud, and repeat with an empty data_dir")]
+    #[error(
+        "the code is for a {0}; ask trust for one for a cloud, and repeat with an empty data_dir"
+    )]
     WrongRole(Role),
     /// Keys and certificates.
     #[error(transparent)]
@@ -79,7 +81,11 @@ pub enum EnrolError {
 }
 
 fn file_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> EnrolError {
-    move |source| EnrolError::File { action, path: path.to_owned(), source }
+    move |source| EnrolError::File {
+        action,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// Joins the network of the trust service at `trust_url` with a one-time code (2.3): makes a key, has it certified, and
@@ -104,7 +110,8 @@ pub async fn enrol(
         .map_err(file_error("create", &config.data_dir))?;
     let identity_dir = config.identity_dir();
     let names = server_names.clone();
-    let answer = harpo_service::enrol::enrol(&code, trust_url, names, None, &identity_dir, clock).await?;
+    let answer =
+        harpo_service::enrol::enrol(&code, trust_url, names, None, &identity_dir, clock).await?;
     if answer.role != Role::Cloud {
         return Err(EnrolError::WrongRole(answer.role));
     }
@@ -126,11 +133,14 @@ impl Enrolment {
     pub fn load(path: &Path) -> Result<Self, EnrolError> {
         let bytes = match std::fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(EnrolError::NotEnrolled { path: path.to_owned() });
+                return Err(EnrolError::NotEnrolled {
+                    path: path.to_owned(),
+                });
             }
             read => read.map_err(file_error("read", path))?,
         };
-        Ok(serde_json::from_slice(&bytes).map_err(|e| Malformed::new("enrolment", e.to_string()))?)
+        Ok(serde_json::from_slice(&bytes)
+            .map_err(|e| Malformed::new("enrolment", e.to_string()))?)
     }
 
     /// Writes it, durably: for whoever set the identity up by other means than [`enrol`].
@@ -138,8 +148,8 @@ impl Enrolment {
     /// # Errors
     /// [`EnrolError::File`].
     pub fn store(&self, path: &Path) -> Result<(), EnrolError> {
-        let mut text =
-            serde_json::to_vec_pretty(self).map_err(|e| Malformed::new("enrolment", e.to_string()))?;
+        let mut text = serde_json::to_vec_pretty(self)
+            .map_err(|e| Malformed::new("enrolment", e.to_string()))?;
         text.push(b'\n');
         files::write_durable(path, &text, FILE_MODE).map_err(file_error("write", path))
     }

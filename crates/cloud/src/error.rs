@@ -27,7 +27,9 @@ pub enum Error {
     #[error("{0}")]
     Conflict(String),
     /// Slots are missing.
-    #[error("{missing} of {expected} slots are missing, the first at index {first}; write them and seal again")]
+    #[error(
+        "{missing} of {expected} slots are missing, the first at index {first}; write them and seal again"
+    )]
     Incomplete {
         /// How many.
         missing: u32,
@@ -130,7 +132,11 @@ impl Error {
             if harpo_service::files::is_storage_full(&source) {
                 return Self::StorageFull(source);
             }
-            Self::File { action, path: path.to_owned(), source }
+            Self::File {
+                action,
+                path: path.to_owned(),
+                source,
+            }
         }
     }
 
@@ -164,12 +170,16 @@ impl From<Error> for ApiError {
             Error::Spent => Self::conflict("spent", message),
             Error::Expired => Self::forbidden("expired", message),
             Error::Malformed(_) => Self::bad_request("malformed", message),
-            Error::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message),
+            Error::TooLarge { .. } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+            }
             Error::Busy(_) | Error::Stopping => Self::unavailable("busy", message, BUSY_FOR),
             Error::MemoryFull { .. } | Error::StorageFull(_) => {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "storage_full", message)
             }
-            Error::Unusable { .. } => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message),
+            Error::Unusable { .. } => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+            }
             Error::Database(error) => error.into(),
             other => Self::internal(&other),
         }

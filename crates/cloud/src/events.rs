@@ -100,7 +100,12 @@ impl EventLog {
     /// Whatever the file system answers.
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
-        let mut file = options.read(true).append(true).create(true).mode(0o600).open(path)?;
+        let mut file = options
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)?;
         let whole = whole_lines(&mut file)?;
         file.set_len(whole)?;
         Ok(Self(Mutex::new(file)))

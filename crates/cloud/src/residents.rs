@@ -22,10 +22,17 @@ pub(crate) struct Resident(pub(crate) Encoded);
 #[derive(Debug)]
 enum Entry {
     /// Being encoded; its memory is set aside.
-    Loading { bytes: u64 },
-    Ready { bytes: u64, resident: Arc<Resident> },
+    Loading {
+        bytes: u64,
+    },
+    Ready {
+        bytes: u64,
+        resident: Arc<Resident>,
+    },
     /// Cannot be used; why, for whoever asks for it.
-    Failed { why: String },
+    Failed {
+        why: String,
+    },
 }
 
 impl Entry {
@@ -53,7 +60,10 @@ pub(crate) struct Loaded {
 
 impl Residents {
     pub(crate) fn new(limit_mib: u64) -> Self {
-        Self { limit_bytes: limit_mib.saturating_mul(MIB), entries: RwLock::default() }
+        Self {
+            limit_bytes: limit_mib.saturating_mul(MIB),
+            entries: RwLock::default(),
+        }
     }
 
     /// Whether a generation that takes `bytes` would fit now.
@@ -72,7 +82,10 @@ impl Residents {
     /// Puts an encoded generation into service, unless it was removed meanwhile.
     pub(crate) fn ready(&self, id: GenerationId, resident: Resident) {
         if let Some(entry) = self.write().get_mut(&id) {
-            *entry = Entry::Ready { bytes: entry.bytes(), resident: Arc::new(resident) };
+            *entry = Entry::Ready {
+                bytes: entry.bytes(),
+                resident: Arc::new(resident),
+            };
         }
     }
 
@@ -89,7 +102,10 @@ impl Residents {
     /// Why a generation is unusable, if it is.
     pub(crate) fn failure(&self, id: GenerationId) -> Option<Error> {
         match self.read().get(&id)? {
-            Entry::Failed { why } => Some(Error::Unusable { generation: id, why: why.clone() }),
+            Entry::Failed { why } => Some(Error::Unusable {
+                generation: id,
+                why: why.clone(),
+            }),
             _ => None,
         }
     }
@@ -106,16 +122,25 @@ impl Residents {
             .map(|id| match entries.get(id) {
                 None => Err(Error::NotFound("generation")),
                 Some(Entry::Loading { .. }) => Err(Error::Busy("the stack is being loaded")),
-                Some(Entry::Failed { why }) => {
-                    Err(Error::Unusable { generation: *id, why: why.clone() })
-                }
+                Some(Entry::Failed { why }) => Err(Error::Unusable {
+                    generation: *id,
+                    why: why.clone(),
+                }),
                 Some(Entry::Ready { resident, .. }) => Ok(Arc::clone(resident)),
             })
             .collect::<Result<Vec<_>, _>>()?;
         drop(entries);
-        let stack = Stack::new(residents.iter().map(|resident| *resident.0.info()).collect())
-            .map_err(|e| Error::malformed("stack", e.to_string()))?;
-        Ok(Loaded { stack: Arc::new(stack), residents })
+        let stack = Stack::new(
+            residents
+                .iter()
+                .map(|resident| *resident.0.info())
+                .collect(),
+        )
+        .map_err(|e| Error::malformed("stack", e.to_string()))?;
+        Ok(Loaded {
+            stack: Arc::new(stack),
+            residents,
+        })
     }
 
     fn check(
@@ -124,7 +149,11 @@ impl Residents {
         id: GenerationId,
         bytes: u64,
     ) -> Result<(), Error> {
-        let used: u64 = entries.iter().filter(|(other, _)| **other != id).map(|(_, e)| e.bytes()).sum();
+        let used: u64 = entries
+            .iter()
+            .filter(|(other, _)| **other != id)
+            .map(|(_, e)| e.bytes())
+            .sum();
         let free = self.limit_bytes.saturating_sub(used);
         if bytes <= free {
             return Ok(());
@@ -151,7 +180,8 @@ impl Residents {
 /// [`Error::Malformed`] for figures that no generation can have.
 pub(crate) fn info(figures: &Figures) -> Result<GenerationInfo, Error> {
     let refused = |e: harpo_oblivious::Error| Error::malformed("figures", e.to_string());
-    let shape = Shape::new(figures.slots, figures.slot_bytes, figures.interleave).map_err(refused)?;
+    let shape =
+        Shape::new(figures.slots, figures.slot_bytes, figures.interleave).map_err(refused)?;
     let info = GenerationInfo {
         params: ParamSetId(figures.parameter_set),
         shape,

@@ -51,10 +51,16 @@ pub(crate) async fn retrieve(
     let permit = Arc::clone(&cloud.retrievals)
         .try_acquire_owned()
         .map_err(|_| Error::Busy("too many retrievals at once"))?;
-    let mut body = BodyReader::new(body, Instant::now() + Duration::from_secs(cloud.limits.retrieval_upload_seconds));
+    let mut body = BodyReader::new(
+        body,
+        Instant::now() + Duration::from_secs(cloud.limits.retrieval_upload_seconds),
+    );
     let checked = check(cloud, length, &mut body).await?;
     let bytes_down = checked.queries.len() as u64 * checked.loaded.stack.answer_bytes();
-    cloud.store.spend(checked.ticket.nonce, checked.ticket.expires).await?;
+    cloud
+        .store
+        .spend(checked.ticket.nonce, checked.ticket.expires)
+        .await?;
     cloud.events.record(&Event::Retrieval {
         time: cloud.now(),
         nonce: checked.ticket.nonce,
@@ -65,10 +71,18 @@ pub(crate) async fn retrieve(
         peer: asker.address,
         pass: asker.pass,
     })?;
-    let answers = answers(cloud.scanner.clone(), checked.loaded, checked.queries, permit);
+    let answers = answers(
+        cloud.scanner.clone(),
+        checked.loaded,
+        checked.queries,
+        permit,
+    );
     let mut response = axum::response::Response::new(Body::from_stream(answers));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes_down));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
@@ -76,15 +90,23 @@ pub(crate) async fn retrieve(
 
 /// Reads the whole body and checks all of it. A query is refused for its form alone: what it selects cannot be told,
 /// so nothing here depends on it.
-async fn check(cloud: &Cloud, length: Option<u64>, body: &mut BodyReader) -> Result<Checked, Error> {
+async fn check(
+    cloud: &Cloud,
+    length: Option<u64>,
+    body: &mut BodyReader,
+) -> Result<Checked, Error> {
     let ticket = ticket(cloud, body).await?;
     let loaded = cloud.residents.stack(&ticket.generations)?;
     let query_bytes = loaded.stack.query_bytes();
     let expected = body.taken() + u64::from(ticket.queries) * query_bytes;
     if length.is_some_and(|length| length != expected) {
-        return Err(Error::malformed("retrieval", format!("its ticket makes it {expected} bytes long")));
+        return Err(Error::malformed(
+            "retrieval",
+            format!("its ticket makes it {expected} bytes long"),
+        ));
     }
-    let query_bytes = usize::try_from(query_bytes).map_err(|_| Error::malformed("stack", "too large"))?;
+    let query_bytes =
+        usize::try_from(query_bytes).map_err(|_| Error::malformed("stack", "too large"))?;
     let mut queries = Vec::new();
     for _ in 0..ticket.queries {
         let bytes = body.exact(query_bytes).await?;
@@ -93,7 +115,12 @@ async fn check(cloud: &Cloud, length: Option<u64>, body: &mut BodyReader) -> Res
         queries.push(query);
     }
     body.end().await?;
-    Ok(Checked { ticket, loaded, queries, bytes_up: body.taken() })
+    Ok(Checked {
+        ticket,
+        loaded,
+        queries,
+        bytes_up: body.taken(),
+    })
 }
 
 /// Reads the ticket and accepts it, or not.
@@ -104,7 +131,10 @@ async fn ticket(cloud: &Cloud, body: &mut BodyReader) -> Result<Verified<Ticket>
     let text = std::str::from_utf8(&text).map_err(|_| Error::malformed("ticket", "not UTF-8"))?;
     let ticket = Signed::<Ticket>::from_json(text)?.verify(&cloud.trust_key)?;
     if ticket.queries == 0 || ticket.queries > MAX_QUERIES {
-        return Err(Error::malformed("ticket", format!("{} queries", ticket.queries)));
+        return Err(Error::malformed(
+            "ticket",
+            format!("{} queries", ticket.queries),
+        ));
     }
     if cloud.now() >= ticket.expires {
         return Err(Error::Expired);
@@ -147,7 +177,11 @@ fn answers(
             if pass.is_empty() {
                 return Ok(None);
             }
-            left.computed = left.scanner.answer(left.loaded.clone(), pass).await?.into_iter();
+            left.computed = left
+                .scanner
+                .answer(left.loaded.clone(), pass)
+                .await?
+                .into_iter();
         }
     })
 }

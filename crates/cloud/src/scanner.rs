@@ -44,7 +44,13 @@ impl Scanner {
     /// goes away before its turn, nothing is computed.
     pub(crate) async fn answer(&self, loaded: Loaded, queries: Vec<Query>) -> Answers {
         let (reply, answers) = oneshot::channel();
-        self.0.send(Job { loaded, queries, reply }).map_err(|_| Error::TaskLost)?;
+        self.0
+            .send(Job {
+                loaded,
+                queries,
+                reply,
+            })
+            .map_err(|_| Error::TaskLost)?;
         answers.await.map_err(|_| Error::TaskLost)?
     }
 }
@@ -68,7 +74,9 @@ fn run(mut jobs: mpsc::UnboundedReceiver<Job>) {
 
 /// Takes the job that has waited longest, and of the others those over the same stack that fit into the pass.
 fn next_pass(waiting: &mut VecDeque<Job>) -> Vec<Job> {
-    let Some(first) = waiting.pop_front() else { return Vec::new() };
+    let Some(first) = waiting.pop_front() else {
+        return Vec::new();
+    };
     let stack = first.loaded.stack.digest();
     let mut room = PASS_QUERIES.saturating_sub(first.queries.len());
     let mut pass = vec![first];
@@ -84,7 +92,9 @@ fn next_pass(waiting: &mut VecDeque<Job>) -> Vec<Job> {
 }
 
 fn answer(pass: Vec<Job>) {
-    let Some(Job { loaded, .. }) = pass.first() else { return };
+    let Some(Job { loaded, .. }) = pass.first() else {
+        return;
+    };
     let loaded = loaded.clone();
     let mut queries = Vec::new();
     let mut replies = Vec::new();
@@ -94,7 +104,11 @@ fn answer(pass: Vec<Job>) {
     }
     // A fault in one pass must not end all later ones.
     let answers = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        let encoded: Vec<&Encoded> = loaded.residents.iter().map(|resident| &resident.0).collect();
+        let encoded: Vec<&Encoded> = loaded
+            .residents
+            .iter()
+            .map(|resident| &resident.0)
+            .collect();
         harpo_oblivious::answer(&loaded.stack, &encoded, &queries)
     }));
     let mut answers = match answers {
@@ -109,7 +123,11 @@ fn answer(pass: Vec<Job>) {
         Err(_) => return,
     };
     for (count, reply) in replies {
-        let bytes = answers.by_ref().take(count).map(|answer| answer.to_bytes()).collect();
+        let bytes = answers
+            .by_ref()
+            .take(count)
+            .map(|answer| answer.to_bytes())
+            .collect();
         // A receiver that went away wants nothing.
         let _ = reply.send(Ok(bytes));
     }

@@ -85,9 +85,15 @@ async fn attempt(cloud: &Arc<Cloud>, id: GenerationId, stop: &CancellationToken)
     });
 }
 
-async fn process(cloud: &Arc<Cloud>, id: GenerationId, stop: &CancellationToken) -> Result<(), Error> {
+async fn process(
+    cloud: &Arc<Cloud>,
+    id: GenerationId,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
     // Retired while it waited.
-    let Some(generation) = cloud.store.generation(id).await? else { return Ok(()) };
+    let Some(generation) = cloud.store.generation(id).await? else {
+        return Ok(());
+    };
     match &generation.state {
         State::Open | State::Retired => Ok(()),
         State::Sealing(request) => {
@@ -140,7 +146,10 @@ async fn seal(
         }
         Err(Failure::Other(error)) => return Err(error),
     };
-    let record = HintRecord { digest: sha256(&hint), bytes: hint.len() as u64 };
+    let record = HintRecord {
+        digest: sha256(&hint),
+        bytes: hint.len() as u64,
+    };
     let slots = cloud.slots.clone();
     blocking(move || slots.write_hint(id, &hint)).await?;
     // Before the change itself: after a crash in between it is recorded twice, never not at all.
@@ -211,7 +220,13 @@ async fn encode(
     info: GenerationInfo,
     stop: &CancellationToken,
 ) -> Result<(Resident, Vec<u8>), Failure> {
-    let digests: Vec<Digest> = cloud.store.slot_digests(id).await?.into_iter().map(|(_, d)| d).collect();
+    let digests: Vec<Digest> = cloud
+        .store
+        .slot_digests(id)
+        .await?
+        .into_iter()
+        .map(|(_, d)| d)
+        .collect();
     let (slots, stop) = (cloud.slots.clone(), stop.clone());
     tokio::task::spawn_blocking(move || encode_blocking(&slots, id, info, &digests, &stop))
         .await
@@ -238,12 +253,26 @@ fn encode_blocking(
             Ok((Resident(encoded), hint))
         }
         Err(EncodeError::Refused(error)) => Err(Error::Engine(error).into()),
-        Err(EncodeError::Read { source: ReadError::Stopping, .. }) => Err(Error::Stopping.into()),
-        Err(EncodeError::Read { source: ReadError::Io(source), slot }) => {
-            Err(Error::SlotUnreadable { generation: id, slot, source }.into())
+        Err(EncodeError::Read {
+            source: ReadError::Stopping,
+            ..
+        }) => Err(Error::Stopping.into()),
+        Err(EncodeError::Read {
+            source: ReadError::Io(source),
+            slot,
+        }) => Err(Error::SlotUnreadable {
+            generation: id,
+            slot,
+            source,
         }
+        .into()),
         // One is damaged: look for all, so that one round of writing mends the generation.
-        Err(_) => Err(find_damaged(slots, id, info.shape.slot_bytes() as usize, digests)?),
+        Err(_) => Err(find_damaged(
+            slots,
+            id,
+            info.shape.slot_bytes() as usize,
+            digests,
+        )?),
     }
 }
 
@@ -259,7 +288,12 @@ fn find_damaged(
         match slots.read(id, slot, *digest, &mut bytes) {
             Ok(_) => {}
             Err(ReadError::Io(source)) => {
-                return Err(Error::SlotUnreadable { generation: id, slot, source }.into());
+                return Err(Error::SlotUnreadable {
+                    generation: id,
+                    slot,
+                    source,
+                }
+                .into());
             }
             Err(_) => damaged.push(slot),
         }

@@ -39,7 +39,9 @@ pub enum StartError {
     #[error(transparent)]
     Enrol(#[from] EnrolError),
     /// The identity is another party's.
-    #[error("the identity in {0} is not that of the enrolled cloud; restore both from the same backup")]
+    #[error(
+        "the identity in {0} is not that of the enrolled cloud; restore both from the same backup"
+    )]
     WrongIdentity(std::path::PathBuf),
     /// Another process uses the folder.
     #[error("{0} is in use by another process; stop that one first")]
@@ -100,21 +102,29 @@ impl Running {
 ///
 /// # Errors
 /// [`StartError`].
-pub async fn serve(config: CloudConfig, clock: Clock, shutdown: Shutdown) -> Result<Running, StartError> {
+pub async fn serve(
+    config: CloudConfig,
+    clock: Clock,
+    shutdown: Shutdown,
+) -> Result<Running, StartError> {
     let enrolment = Enrolment::load(&config.enrolment_file())?;
     let identity_dir = config.identity_dir();
     let identity = Identity::load(&identity_dir, clock.clone()).map_err(EnrolError::from)?;
     if identity.role() != Role::Cloud || identity.party() != enrolment.party {
         return Err(StartError::WrongIdentity(identity_dir));
     }
-    let server = Server::bind(config.listen, Limits::default()).await.map_err(StartError::Listen)?;
+    let server = Server::bind(config.listen, Limits::default())
+        .await
+        .map_err(StartError::Listen)?;
     let server = server
         .with_tls(server_config(&identity, ClientAuth::Required).map_err(EnrolError::from)?)
         .with_clock(clock.clone());
     let trust = client_config(&identity, Expect::role(Role::Trust)).map_err(EnrolError::from)?;
     let trust = Client::new(&enrolment.trust_url, trust).map_err(EnrolError::from)?;
     let readiness = Readiness::new();
-    let admin = Admin::bind(&config.admin, readiness.clone()).await.map_err(StartError::Listen)?;
+    let admin = Admin::bind(&config.admin, readiness.clone())
+        .await
+        .map_err(StartError::Listen)?;
     let (cloud, queue) = open(&config, &enrolment, clock, &readiness).await?;
     let first = sealing::closed_at_start(&cloud).await?;
 
@@ -126,9 +136,18 @@ pub async fn serve(config: CloudConfig, clock: Clock, shutdown: Shutdown) -> Res
         store: cloud.store.clone(),
     };
     let token = shutdown.token();
-    shutdown.spawn("sealing", sealing::run(Arc::clone(&cloud), first, queue, token.clone()));
-    shutdown.spawn("tickets", forget_tickets(Arc::clone(&cloud), shutdown.clone()));
-    shutdown.spawn("renewal", enrol::keep_renewed(identity, trust, enrolment.server_names, token.clone()));
+    shutdown.spawn(
+        "sealing",
+        sealing::run(Arc::clone(&cloud), first, queue, token.clone()),
+    );
+    shutdown.spawn(
+        "tickets",
+        forget_tickets(Arc::clone(&cloud), shutdown.clone()),
+    );
+    shutdown.spawn(
+        "renewal",
+        enrol::keep_renewed(identity, trust, enrolment.server_names, token.clone()),
+    );
     let router = api::router(cloud);
     let serving = server.serve(router, token.clone());
     shutdown.spawn("server", async move {
@@ -150,7 +169,9 @@ async fn open(
     readiness: &Readiness,
 ) -> Result<(Arc<Cloud>, Queue), StartError> {
     let lock = lock(&config.data_dir)?;
-    let database = db::open_sqlite(&config.database_file(), &MIGRATOR).await.map_err(Error::from)?;
+    let database = db::open_sqlite(&config.database_file(), &MIGRATOR)
+        .await
+        .map_err(Error::from)?;
     let log = config.event_log();
     let stack = readiness.condition("stack");
     stack.fails("stack loading");
@@ -189,7 +210,10 @@ async fn forget_tickets(cloud: Arc<Cloud>, shutdown: Shutdown) {
     let clock = cloud.clock.clone();
     loop {
         if let Err(error) = cloud.forget_tickets().await {
-            tracing::warn!(error = in_one_line(&error), "old tickets are not forgotten yet");
+            tracing::warn!(
+                error = in_one_line(&error),
+                "old tickets are not forgotten yet"
+            );
         }
         tokio::select! {
             () = shutdown.stopping() => return,

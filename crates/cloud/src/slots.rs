@@ -75,7 +75,8 @@ impl Slots {
             hints: data.join("hints"),
         };
         for directory in [&this.incoming, &this.slots, &this.hints] {
-            files::create_dir_durable(directory, DIRECTORY_MODE).map_err(Error::file("create", directory))?;
+            files::create_dir_durable(directory, DIRECTORY_MODE)
+                .map_err(Error::file("create", directory))?;
         }
         let list = fs::read_dir(&this.incoming).map_err(Error::file("read", &this.incoming))?;
         for entry in list {
@@ -88,8 +89,14 @@ impl Slots {
     /// Receives at most `limit` bytes into a file of their own, hashing on the way, and makes them durable.
     pub(crate) async fn receive(&self, body: &mut BodyReader, limit: u64) -> Result<Staged, Error> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let path = self.incoming.join(COUNT.fetch_add(1, Ordering::Relaxed).to_string());
-        let mut staged = Staged { path, bytes: 0, digest: Digest([0; 32]) };
+        let path = self
+            .incoming
+            .join(COUNT.fetch_add(1, Ordering::Relaxed).to_string());
+        let mut staged = Staged {
+            path,
+            bytes: 0,
+            digest: Digest([0; 32]),
+        };
         let complain = || Error::file("write", &staged.path);
         let file = tokio::fs::OpenOptions::new()
             .write(true)
@@ -104,27 +111,41 @@ impl Slots {
         while let Some(chunk) = body.chunk().await? {
             total += chunk.len() as u64;
             if total > limit {
-                return Err(Error::TooLarge { what: "the slot", limit });
+                return Err(Error::TooLarge {
+                    what: "the slot",
+                    limit,
+                });
             }
             hasher.update(&chunk);
             file.write_all(&chunk).await.map_err(complain())?;
         }
         file.flush().await.map_err(complain())?;
         file.into_inner().sync_all().await.map_err(complain())?;
-        staged.bytes = u32::try_from(total).map_err(|_| Error::TooLarge { what: "the slot", limit })?;
+        staged.bytes = u32::try_from(total).map_err(|_| Error::TooLarge {
+            what: "the slot",
+            limit,
+        })?;
         staged.digest = hasher.finish();
         Ok(staged)
     }
 
     /// Moves a slot into its place, durably. The digest in its name keeps it from touching other bytes at the same
     /// index, whoever wins.
-    pub(crate) async fn keep(&self, staged: &Staged, generation: GenerationId, slot: u32) -> Result<(), Error> {
+    pub(crate) async fn keep(
+        &self,
+        staged: &Staged,
+        generation: GenerationId,
+        slot: u32,
+    ) -> Result<(), Error> {
         let directory = self.generation(generation);
         let from = staged.path.clone();
         let to = self.slot(generation, slot, staged.digest);
         blocking(move || {
-            files::create_dir_durable(&directory, DIRECTORY_MODE).map_err(Error::file("create", &directory))?;
-            fs::rename(&from, &to).and_then(|()| files::sync_dir(&directory)).map_err(Error::file("write", &to))
+            files::create_dir_durable(&directory, DIRECTORY_MODE)
+                .map_err(Error::file("create", &directory))?;
+            fs::rename(&from, &to)
+                .and_then(|()| files::sync_dir(&directory))
+                .map_err(Error::file("write", &to))
         })
         .await
     }
@@ -144,7 +165,11 @@ impl Slots {
         let mut file = fs::File::open(self.slot(generation, slot, digest)).map_err(damaged)?;
         file.read_exact(bytes).map_err(damaged)?;
         let whole = file.metadata().map_err(damaged)?.len() == bytes.len() as u64;
-        if whole && sha256(bytes) == digest { Ok(()) } else { Err(ReadError::Damaged) }
+        if whole && sha256(bytes) == digest {
+            Ok(())
+        } else {
+            Err(ReadError::Damaged)
+        }
     }
 
     /// Stores a hint, durably. Blocks.
@@ -164,9 +189,14 @@ impl Slots {
     }
 
     /// Opens a hint for sending.
-    pub(crate) async fn open_hint(&self, generation: GenerationId) -> Result<tokio::fs::File, Error> {
+    pub(crate) async fn open_hint(
+        &self,
+        generation: GenerationId,
+    ) -> Result<tokio::fs::File, Error> {
         let path = self.hint(generation);
-        tokio::fs::File::open(&path).await.map_err(Error::file("read", &path))
+        tokio::fs::File::open(&path)
+            .await
+            .map_err(Error::file("read", &path))
     }
 
     /// Removes everything of a generation.
@@ -174,7 +204,8 @@ impl Slots {
         let directory = self.generation(generation);
         let hint = self.hint(generation);
         blocking(move || {
-            absent_is_fine(fs::remove_dir_all(&directory)).map_err(Error::file("remove", &directory))?;
+            absent_is_fine(fs::remove_dir_all(&directory))
+                .map_err(Error::file("remove", &directory))?;
             absent_is_fine(fs::remove_file(&hint)).map_err(Error::file("remove", &hint))
         })
         .await
@@ -188,7 +219,10 @@ impl Slots {
             for entry in list {
                 let name = entry.map_err(Error::file("read", directory))?.file_name();
                 // What is not named like a generation is not ours to touch.
-                found.extend(name.to_str().and_then(|name| name.parse::<GenerationId>().ok()));
+                found.extend(
+                    name.to_str()
+                        .and_then(|name| name.parse::<GenerationId>().ok()),
+                );
             }
         }
         found.sort_unstable();
@@ -221,5 +255,7 @@ fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Error::TaskLost)?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Error::TaskLost)?
 }

@@ -90,7 +90,12 @@ impl Store {
     }
 
     /// Whether a slot is there already with the same bytes (6.1).
-    pub(crate) async fn has_slot(&self, id: GenerationId, slot: u32, digest: Digest) -> Result<bool, Error> {
+    pub(crate) async fn has_slot(
+        &self,
+        id: GenerationId,
+        slot: u32,
+        digest: Digest,
+    ) -> Result<bool, Error> {
         let mut connection = self.0.read().acquire().await?;
         compare(&mut connection, id, slot, digest).await
     }
@@ -108,11 +113,13 @@ impl Store {
         match fetch(&mut tx, id).await? {
             Some(generation) => admit(&generation, bytes)?,
             None => {
-                sqlx::query("INSERT INTO generations (id, state, slot_bytes) VALUES (?, 'open', ?)")
-                    .bind(id.0.as_slice())
-                    .bind(bytes)
-                    .execute(&mut *tx)
-                    .await?;
+                sqlx::query(
+                    "INSERT INTO generations (id, state, slot_bytes) VALUES (?, 'open', ?)",
+                )
+                .bind(id.0.as_slice())
+                .bind(bytes)
+                .execute(&mut *tx)
+                .await?;
             }
         }
         if !compare(&mut tx, id, slot, digest).await? {
@@ -128,26 +135,39 @@ impl Store {
     }
 
     /// Checks that exactly the slots of `request` are there, and closes the generation to writing (6.2).
-    pub(crate) async fn begin_seal(&self, id: GenerationId, request: &SealRequest) -> Result<Begin, Error> {
+    pub(crate) async fn begin_seal(
+        &self,
+        id: GenerationId,
+        request: &SealRequest,
+    ) -> Result<Begin, Error> {
         let mut tx = self.0.begin("begin seal").await?;
-        let generation = fetch(&mut tx, id).await?.ok_or(Error::NotFound("generation"))?;
+        let generation = fetch(&mut tx, id)
+            .await?
+            .ok_or(Error::NotFound("generation"))?;
         match &generation.state {
             State::Open => {}
             State::Sealing(earlier) | State::Sealed(earlier, _) if earlier == request => {
                 return Ok(Begin::Repeated);
             }
             State::Sealing(_) | State::Sealed(..) => {
-                return Err(Error::Conflict("the generation was sealed with other figures".into()));
+                return Err(Error::Conflict(
+                    "the generation was sealed with other figures".into(),
+                ));
             }
             State::Retired => return Err(Error::NotFound("generation")),
         }
         let figures = &request.figures;
         if figures.slot_bytes != generation.slot_bytes {
-            return Err(Error::Conflict(format!("its slots have {} bytes", generation.slot_bytes)));
+            return Err(Error::Conflict(format!(
+                "its slots have {} bytes",
+                generation.slot_bytes
+            )));
         }
         check_slots(&digests(&mut tx, id).await?, request)?;
         if seed_is_taken(&mut tx, figures.seed).await? {
-            return Err(Error::Conflict("the seed is another generation's; draw a fresh one".into()));
+            return Err(Error::Conflict(
+                "the seed is another generation's; draw a fresh one".into(),
+            ));
         }
         sqlx::query(
             "UPDATE generations SET state = 'sealing', slots = ?, parameter_set = ?, interleave = ?, seed = ?, \
@@ -166,7 +186,11 @@ impl Store {
     }
 
     /// Ends sealing. Returns whether it was still wanted: the generation may have been retired meanwhile.
-    pub(crate) async fn finish_seal(&self, id: GenerationId, hint: HintRecord) -> Result<bool, Error> {
+    pub(crate) async fn finish_seal(
+        &self,
+        id: GenerationId,
+        hint: HintRecord,
+    ) -> Result<bool, Error> {
         let mut tx = self.0.begin("finish seal").await?;
         let done = sqlx::query(
             "UPDATE generations SET state = 'sealed', hint_digest = ?, hint_bytes = ?, \
@@ -207,11 +231,16 @@ impl Store {
     /// Retires a generation (6.4). Returns whether there was anything to retire.
     pub(crate) async fn retire(&self, id: GenerationId) -> Result<bool, Error> {
         let mut tx = self.0.begin("retire").await?;
-        sqlx::query("DELETE FROM slots WHERE generation = ?").bind(id.0.as_slice()).execute(&mut *tx).await?;
-        let done = sqlx::query("UPDATE generations SET state = 'retired' WHERE id = ? AND state <> 'retired'")
+        sqlx::query("DELETE FROM slots WHERE generation = ?")
             .bind(id.0.as_slice())
             .execute(&mut *tx)
             .await?;
+        let done = sqlx::query(
+            "UPDATE generations SET state = 'retired' WHERE id = ? AND state <> 'retired'",
+        )
+        .bind(id.0.as_slice())
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(done.rows_affected() == 1)
     }
@@ -241,16 +270,20 @@ impl Store {
     /// [`Error::Spent`] if it was there; [`Error::Expired`] if it might have been and is forgotten.
     pub(crate) async fn spend(&self, nonce: Nonce, expires: Timestamp) -> Result<(), Error> {
         let mut tx = self.0.begin("spend").await?;
-        let horizon: i64 =
-            sqlx::query("SELECT expires FROM ticket_horizon").fetch_one(&mut *tx).await?.try_get(0)?;
+        let horizon: i64 = sqlx::query("SELECT expires FROM ticket_horizon")
+            .fetch_one(&mut *tx)
+            .await?
+            .try_get(0)?;
         if millis(expires) <= horizon {
             return Err(Error::Expired);
         }
-        let done = sqlx::query("INSERT INTO tickets (nonce, expires) VALUES (?, ?) ON CONFLICT DO NOTHING")
-            .bind(nonce.0.as_slice())
-            .bind(millis(expires))
-            .execute(&mut *tx)
-            .await?;
+        let done = sqlx::query(
+            "INSERT INTO tickets (nonce, expires) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(nonce.0.as_slice())
+        .bind(millis(expires))
+        .execute(&mut *tx)
+        .await?;
         if done.rows_affected() == 0 {
             return Err(Error::Spent);
         }
@@ -284,11 +317,14 @@ fn admit(generation: &Generation, bytes: u32) -> Result<(), Error> {
         State::Open if generation.slot_bytes == bytes => Ok(()),
         State::Open => Err(Error::malformed(
             "slot",
-            format!("{bytes} bytes, and the generation's slots have {}", generation.slot_bytes),
+            format!(
+                "{bytes} bytes, and the generation's slots have {}",
+                generation.slot_bytes
+            ),
         )),
-        State::Sealing(_) | State::Sealed(..) | State::Retired => {
-            Err(Error::Conflict("the generation is closed; nothing is written to it".into()))
-        }
+        State::Sealing(_) | State::Sealed(..) | State::Retired => Err(Error::Conflict(
+            "the generation is closed; nothing is written to it".into(),
+        )),
     }
 }
 
@@ -296,12 +332,21 @@ fn admit(generation: &Generation, bytes: u32) -> Result<(), Error> {
 fn check_slots(present: &[(u32, Digest)], request: &SealRequest) -> Result<(), Error> {
     let expected = request.figures.slots;
     if let Some((stray, _)) = present.iter().find(|(slot, _)| *slot >= expected) {
-        return Err(Error::Conflict(format!("slot {stray} is outside the {expected} slots of the request")));
+        return Err(Error::Conflict(format!(
+            "slot {stray} is outside the {expected} slots of the request"
+        )));
     }
     let missing = expected - u32::try_from(present.len()).unwrap_or(expected);
     if missing > 0 {
-        let first = (0..expected).zip(present).find(|(i, (slot, _))| i != slot).map(|(i, _)| i);
-        return Err(Error::Incomplete { missing, expected, first: first.unwrap_or(expected - missing) });
+        let first = (0..expected)
+            .zip(present)
+            .find(|(i, (slot, _))| i != slot)
+            .map(|(i, _)| i);
+        return Err(Error::Incomplete {
+            missing,
+            expected,
+            first: first.unwrap_or(expected - missing),
+        });
     }
     if slots_digest(present.iter().map(|(_, digest)| *digest)) != request.slots {
         return Err(Error::Conflict("the digest of the slots is another".into()));
@@ -309,7 +354,10 @@ fn check_slots(present: &[(u32, Digest)], request: &SealRequest) -> Result<(), E
     Ok(())
 }
 
-async fn fetch(connection: &mut SqliteConnection, id: GenerationId) -> Result<Option<Generation>, Error> {
+async fn fetch(
+    connection: &mut SqliteConnection,
+    id: GenerationId,
+) -> Result<Option<Generation>, Error> {
     sqlx::query("SELECT * FROM generations WHERE id = ?")
         .bind(id.0.as_slice())
         .fetch_optional(connection)
@@ -338,7 +386,10 @@ async fn compare(
     }
 }
 
-async fn digests(connection: &mut SqliteConnection, id: GenerationId) -> Result<Vec<(u32, Digest)>, Error> {
+async fn digests(
+    connection: &mut SqliteConnection,
+    id: GenerationId,
+) -> Result<Vec<(u32, Digest)>, Error> {
     sqlx::query("SELECT slot, digest FROM slots WHERE generation = ? ORDER BY slot")
         .bind(id.0.as_slice())
         .fetch_all(connection)
@@ -376,13 +427,20 @@ fn generation_of(row: &SqliteRow) -> Result<Generation, Error> {
         "sealing" => State::Sealing(request()?),
         "sealed" => {
             let bytes: i64 = row.try_get("hint_bytes")?;
-            let hint = HintRecord { digest: digest_at(row, "hint_digest")?, bytes: bytes.unsigned_abs() };
+            let hint = HintRecord {
+                digest: digest_at(row, "hint_digest")?,
+                bytes: bytes.unsigned_abs(),
+            };
             State::Sealed(request()?, hint)
         }
         _ => State::Retired,
     };
     let id = GenerationId::from_slice(row.try_get("id")?)?;
-    Ok(Generation { id, slot_bytes, state })
+    Ok(Generation {
+        id,
+        slot_bytes,
+        state,
+    })
 }
 
 fn digest_at<I>(row: &SqliteRow, column: I) -> Result<Digest, Error>

@@ -46,7 +46,12 @@ pub(super) async fn get(
 ) -> Result<Response, ApiError> {
     let pass = require(&peer, Role::Pass)?;
     let id = parse(&generation)?;
-    let hint = match cloud.store.generation(id).await?.map(|generation| generation.state) {
+    let hint = match cloud
+        .store
+        .generation(id)
+        .await?
+        .map(|generation| generation.state)
+    {
         Some(Stage::Sealed(_, hint)) => hint,
         _ => return Err(Error::NotFound("generation").into()),
     };
@@ -74,7 +79,9 @@ async fn send(
         Body::empty()
     } else {
         let mut file = cloud.slots.open_hint(id).await?;
-        file.seek(SeekFrom::Start(range.start)).await.map_err(Error::HintUnreadable)?;
+        file.seek(SeekFrom::Start(range.start))
+            .await
+            .map_err(Error::HintUnreadable)?;
         Body::from_stream(ReaderStream::with_capacity(file.take(length), CHUNK_BYTES))
     };
     cloud.events.record(&Event::Hint {
@@ -89,18 +96,27 @@ async fn send(
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, IMMUTABLE);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
     if status != StatusCode::NOT_MODIFIED {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     let content_range = match status {
-        StatusCode::PARTIAL_CONTENT => {
-            Some(format!("bytes {}-{}/{}", range.start, range.end - 1, hint.bytes))
-        }
+        StatusCode::PARTIAL_CONTENT => Some(format!(
+            "bytes {}-{}/{}",
+            range.start,
+            range.end - 1,
+            hint.bytes
+        )),
         StatusCode::RANGE_NOT_SATISFIABLE => Some(format!("bytes */{}", hint.bytes)),
         _ => None,
     };
-    let texts = [(header::ETAG, Some(etag.to_owned())), (header::CONTENT_RANGE, content_range)];
+    let texts = [
+        (header::ETAG, Some(etag.to_owned())),
+        (header::CONTENT_RANGE, content_range),
+    ];
     for (name, text) in texts {
         if let Some(value) = text.and_then(|text| HeaderValue::from_str(&text).ok()) {
             headers.insert(name, value);
@@ -112,9 +128,16 @@ async fn send(
 /// What the headers ask for (RFC 9110, sections 13 and 14). Several ranges at once, and what is not understood, are
 /// answered with the whole, as the standard allows.
 fn choose(headers: &HeaderMap, etag: &str, bytes: u64) -> Part {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
     if let Some(known) = text(header::IF_NONE_MATCH)
-        && known.split(',').map(str::trim).any(|tag| tag == "*" || tag == etag)
+        && known
+            .split(',')
+            .map(str::trim)
+            .any(|tag| tag == "*" || tag == etag)
     {
         return Part::Nothing;
     }
@@ -128,7 +151,9 @@ fn choose(headers: &HeaderMap, etag: &str, bytes: u64) -> Part {
 }
 
 fn range(spec: &str, bytes: u64) -> Part {
-    let Some((first, last)) = spec.split_once('-') else { return Part::Whole };
+    let Some((first, last)) = spec.split_once('-') else {
+        return Part::Whole;
+    };
     let number = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         // More digits than fit lie beyond the end.
@@ -140,5 +165,9 @@ fn range(spec: &str, bytes: u64) -> Part {
         (None, Some(suffix)) if first.is_empty() => bytes - suffix.min(bytes)..bytes,
         _ => return Part::Whole,
     };
-    if range.is_empty() { Part::Outside } else { Part::Range(range) }
+    if range.is_empty() {
+        Part::Outside
+    } else {
+        Part::Range(range)
+    }
 }

@@ -8,10 +8,27 @@ fn examples() -> Vec<Event> {
     let peer = "192.0.2.1:50000".parse().unwrap();
     let pass = PartyId([3; 16]);
     vec![
-        Event::Write { time, generation, slot: 5, bytes: 4096 },
-        Event::Seal { time, generation, slots: 16, slot_bytes: 4096, hint_bytes: 9 },
+        Event::Write {
+            time,
+            generation,
+            slot: 5,
+            bytes: 4096,
+        },
+        Event::Seal {
+            time,
+            generation,
+            slots: 16,
+            slot_bytes: 4096,
+            hint_bytes: 9,
+        },
         Event::Retire { time, generation },
-        Event::Hint { time, generation, bytes: 9, peer, pass },
+        Event::Hint {
+            time,
+            generation,
+            bytes: 9,
+            peer,
+            pass,
+        },
         Event::Retrieval {
             time,
             nonce: Nonce([2; 16]),
@@ -35,8 +52,15 @@ fn what_is_recorded_can_be_read_and_a_torn_line_is_removed() {
     }
     drop(log);
     let whole = std::fs::read(&path).unwrap();
-    std::fs::write(&path, [whole.as_slice(), br#"{"event":"write","ti"#, &[b' '; 9000]].concat()).unwrap();
-    EventLog::open(&path).unwrap().record(&examples()[2]).unwrap();
+    std::fs::write(
+        &path,
+        [whole.as_slice(), br#"{"event":"write","ti"#, &[b' '; 9000]].concat(),
+    )
+    .unwrap();
+    EventLog::open(&path)
+        .unwrap()
+        .record(&examples()[2])
+        .unwrap();
     let mut expected = examples();
     expected.push(expected[2].clone());
     assert_eq!(EventLog::read(&path).unwrap(), expected);
@@ -47,14 +71,34 @@ fn what_is_recorded_can_be_read_and_a_torn_line_is_removed() {
 fn every_kind_has_exactly_the_fields_of_the_promise() {
     let promised: [(&str, &[&str]); 5] = [
         ("write", &["time", "generation", "slot", "bytes"]),
-        ("seal", &["time", "generation", "slots", "slot_bytes", "hint_bytes"]),
+        (
+            "seal",
+            &["time", "generation", "slots", "slot_bytes", "hint_bytes"],
+        ),
         ("retire", &["time", "generation"]),
         ("hint", &["time", "generation", "bytes", "peer", "pass"]),
-        ("retrieval", &["time", "nonce", "stack", "queries", "bytes_up", "bytes_down", "peer", "pass"]),
+        (
+            "retrieval",
+            &[
+                "time",
+                "nonce",
+                "stack",
+                "queries",
+                "bytes_up",
+                "bytes_down",
+                "peer",
+                "pass",
+            ],
+        ),
     ];
     for (event, (kind, fields)) in examples().iter().zip(promised) {
         let value = serde_json::to_value(event).unwrap();
-        let names: BTreeSet<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        let names: BTreeSet<&str> = value
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
         let expected: BTreeSet<&str> = fields.iter().copied().chain(["event"]).collect();
         assert_eq!(value["event"], kind);
         assert_eq!(names, expected, "{kind}");

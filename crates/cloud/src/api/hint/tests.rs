@@ -1,7 +1,10 @@
 use super::*;
 
 fn asked(pairs: &[(header::HeaderName, &'static str)]) -> Part {
-    let headers = pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
+    let headers = pairs
+        .iter()
+        .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
+        .collect();
     choose(&headers, "\"tag\"", 100)
 }
 
@@ -33,9 +36,18 @@ fn ranges_are_read_as_the_standard_says() {
 #[test]
 fn conditions_go_before_ranges() {
     let range = (header::RANGE, "bytes=0-9");
-    assert_eq!(asked(&[(header::IF_NONE_MATCH, "\"tag\""), range.clone()]), Part::Nothing);
-    assert_eq!(asked(&[(header::IF_NONE_MATCH, "\"a\", \"tag\"")]), Part::Nothing);
+    assert_eq!(
+        asked(&[(header::IF_NONE_MATCH, "\"tag\""), range.clone()]),
+        Part::Nothing
+    );
+    assert_eq!(
+        asked(&[(header::IF_NONE_MATCH, "\"a\", \"tag\"")]),
+        Part::Nothing
+    );
     assert_eq!(asked(&[(header::IF_NONE_MATCH, "\"a\"")]), Part::Whole);
-    assert_eq!(asked(&[(header::IF_RANGE, "\"tag\""), range.clone()]), Part::Range(0..10));
+    assert_eq!(
+        asked(&[(header::IF_RANGE, "\"tag\""), range.clone()]),
+        Part::Range(0..10)
+    );
     assert_eq!(asked(&[(header::IF_RANGE, "\"old\""), range]), Part::Whole);
 }
