@@ -67,13 +67,14 @@ fn run(mut jobs: mpsc::UnboundedReceiver<Job>) {
         while let Ok(job) = jobs.try_recv() {
             waiting.push_back(job);
         }
-        waiting.retain(|job| !job.reply.is_closed());
         answer(next_pass(&mut waiting));
     }
 }
 
-/// Takes the job that has waited longest, and of the others those over the same stack that fit into the pass.
+/// Takes the job that has waited longest, and of the others those over the same stack that fit into the pass. Jobs whose
+/// callers went away are dropped.
 fn next_pass(waiting: &mut VecDeque<Job>) -> Vec<Job> {
+    waiting.retain(|job| !job.reply.is_closed());
     let Some(first) = waiting.pop_front() else {
         return Vec::new();
     };

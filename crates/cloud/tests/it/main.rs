@@ -1,0 +1,7 @@
+//! A whole cloud in this process, over real TLS: trust and gateways are played by the tests.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+mod cycle;
+mod hostile;
+mod restart;
+mod world;

@@ -1,0 +1,214 @@
+//! What survives: stops, kills, damaged files, changed limits.
+
+use std::time::Duration;
+
+use harpo_cloud::StartError;
+use harpo_cloud::events::Event;
+use harpo_protocol::stack::GenerationStatus;
+
+use crate::world::{Consumer, Generation, World, assert_refused, retrieve, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_keeps_generations_hints_and_spent_tickets() {
+    let world = World::new();
+    let cloud = world.start().await;
+    let trust = world.trust(&cloud);
+    let (first, second) = (Generation::new(3), Generation::new(4));
+    let hints = [
+        first.write_and_seal(&trust).await,
+        second.write_and_seal(&trust).await,
+    ];
+    let open = Generation::new(5);
+    open.put(&trust, 0).await.unwrap();
+    let consumer = Consumer::new(&[&first, &second], &world.pass(&cloud, 10)).await;
+    let body = consumer
+        .ask(&world.ticket(&[&first, &second], 1, 1), &[None])
+        .body;
+    retrieve(&world.pass(&cloud, 11), &body).await.unwrap();
+    let in_use = world.try_start().await.unwrap_err();
+    assert!(matches!(in_use, StartError::InUse(_)), "{in_use}");
+    cloud.stop().await;
+
+    let cloud = world.start().await;
+    let trust = world.trust(&cloud);
+    assert_eq!(
+        [first.sealed(&trust).await, second.sealed(&trust).await],
+        hints
+    );
+    assert_eq!(
+        open.status(&trust).await.unwrap(),
+        GenerationStatus::Open { slots: 1 }
+    );
+    assert_refused(retrieve(&world.pass(&cloud, 12), &body).await, 409, "spent");
+    let asked = consumer.ask(&world.ticket(&[&first, &second], 1, 2), &[Some((1, 5))]);
+    let answers = retrieve(&world.pass(&cloud, 13), &asked.body)
+        .await
+        .unwrap();
+    assert_eq!(consumer.open(asked, &answers), [second.slots[5].clone()]);
+    cloud.stop().await;
+
+    // Long after: the ticket is forgotten, and refused for its age even if the clock goes back.
+    world.clock.advance(Duration::from_secs(7200));
+    world.start().await.stop().await;
+    let cloud = world.start().await;
+    assert_refused(
+        retrieve(&world.pass(&cloud, 14), &body).await,
+        403,
+        "expired",
+    );
+    cloud.stop().await;
+}
+
+/// Kills a cloud: its tasks end where they are.
+fn kill(runtime: tokio::runtime::Runtime) {
+    runtime.shutdown_background();
+}
+
+#[test]
+fn sealing_that_was_cut_short_is_finished_after_the_restart() {
+    let world = World::new();
+    let generation = Generation::with(3, 64, 256 << 10);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let cloud = world.start().await;
+        let trust = world.trust(&cloud);
+        generation.write(&trust).await;
+        assert_eq!(
+            generation.ask_to_seal(&trust).await.unwrap(),
+            GenerationStatus::Sealing
+        );
+        std::mem::forget(cloud);
+    });
+    kill(runtime);
+    let sealed = |event: &Event| matches!(event, Event::Seal { .. });
+    assert!(
+        !world.events().iter().any(sealed),
+        "killed too late: sealing was over"
+    );
+
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        // The killed one's last blocking work may still hold the folder for a moment.
+        let mut cloud = None;
+        until(async || {
+            cloud = world.try_start().await.ok();
+            cloud.is_some()
+        })
+        .await;
+        let cloud = cloud.unwrap();
+        until(async || cloud.readiness().not_ready().is_empty()).await;
+        let trust = world.trust(&cloud);
+        generation.sealed(&trust).await;
+        let consumer = Consumer::new(&[&generation], &world.pass(&cloud, 10)).await;
+        let asked = consumer.ask(&world.ticket(&[&generation], 1, 1), &[Some((0, 63))]);
+        let answers = retrieve(&world.pass(&cloud, 11), &asked.body)
+            .await
+            .unwrap();
+        assert_eq!(
+            consumer.open(asked, &answers),
+            [generation.slots[63].clone()]
+        );
+        cloud.stop().await;
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_generation_is_named_and_the_others_work() {
+    let world = World::new();
+    let cloud = world.start().await;
+    let trust = world.trust(&cloud);
+    let (first, second) = (Generation::new(3), Generation::new(4));
+    first.write_and_seal(&trust).await;
+    let hint = second.write_and_seal(&trust).await;
+    let both = Consumer::new(&[&first, &second], &world.pass(&cloud, 10)).await;
+    let alone = Consumer::new(&[&second], &world.pass(&cloud, 10)).await;
+    cloud.stop().await;
+
+    let path = world.slot_file(&first, 2);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    // A lost hint is no loss: it is computed again.
+    std::fs::remove_file(
+        world
+            .config
+            .data_dir
+            .join("hints")
+            .join(second.id.to_string()),
+    )
+    .unwrap();
+    let cloud = world.start().await;
+    let trust = world.trust(&cloud);
+    let failure = first.status(&trust).await.unwrap_err().to_string();
+    assert!(
+        failure.contains("the first is 2") && failure.contains(&first.id.to_string()),
+        "{failure}"
+    );
+    let body = both
+        .ask(&world.ticket(&[&first, &second], 1, 1), &[None])
+        .body;
+    assert_refused(
+        retrieve(&world.pass(&cloud, 11), &body).await,
+        500,
+        "internal",
+    );
+    assert_eq!(second.sealed(&trust).await, hint);
+    second.hint(&world.pass(&cloud, 11)).await.unwrap();
+    let asked = alone.ask(&world.ticket(&[&second], 1, 1), &[Some((0, 1))]);
+    let answers = retrieve(&world.pass(&cloud, 12), &asked.body)
+        .await
+        .unwrap();
+    assert_eq!(alone.open(asked, &answers), [second.slots[1].clone()]);
+    cloud.stop().await;
+
+    bytes[100] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let cloud = world.start().await;
+    first.sealed(&world.trust(&cloud)).await;
+    cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_damaged_before_sealing_are_written_again() {
+    let world = World::new();
+    let cloud = world.start().await;
+    let trust = world.trust(&cloud);
+    let generation = Generation::new(3);
+    generation.write(&trust).await;
+    std::fs::write(world.slot_file(&generation, 4), b"short").unwrap();
+    std::fs::remove_file(world.slot_file(&generation, 9)).unwrap();
+    generation.ask_to_seal(&trust).await.unwrap();
+    until(async || {
+        generation.status(&trust).await.unwrap() == GenerationStatus::Open { slots: 14 }
+    })
+    .await;
+    assert_refused(generation.ask_to_seal(&trust).await, 409, "incomplete");
+    generation.write_and_seal(&trust).await;
+    cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn less_memory_than_before_is_said_and_the_rest_is_served() {
+    let mut world = World::new();
+    let cloud = world.start().await;
+    let trust = world.trust(&cloud);
+    let (first, second) = (Generation::new(3), Generation::with(4, 16, 256 << 10));
+    first.write_and_seal(&trust).await;
+    second.write_and_seal(&trust).await;
+    cloud.stop().await;
+    world.config.limits.memory_limit_mib = 4;
+    let cloud = world.start().await;
+    let trust = world.trust(&cloud);
+    first.sealed(&trust).await;
+    let failure = second.status(&trust).await.unwrap_err().to_string();
+    assert!(failure.contains("memory_limit_mib"), "{failure}");
+    cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cloud_that_is_not_enrolled_says_what_to_do() {
+    let world = World::new();
+    std::fs::remove_file(world.config.enrolment_file()).unwrap();
+    let error = world.try_start().await.unwrap_err().to_string();
+    assert!(error.contains("harpo cloud init"), "{error}");
+}
