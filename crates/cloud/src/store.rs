@@ -1,15 +1,17 @@
 //! What the cloud remembers: generations, the digests of their slots, and spent tickets. Slot bytes are in files
 //! ([`crate::slots`]). Every change is one immediate transaction, durable when the function returns.
 
-use harpo_protocol::id::{Digest, GenerationId, Nonce};
-use harpo_protocol::stack::{Figures, SealRequest, slots_digest};
-use harpo_protocol::time::Timestamp;
+use harpo_protocol::id::{Digest, GenerationId};
+use harpo_protocol::stack::{SealRequest, slots_digest};
 use harpo_service::db::Db;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
+use self::rows::{digest_at, generation_of};
 use crate::Error;
+
+mod rows;
+mod tickets;
 
 #[cfg(test)]
 mod tests;
@@ -255,58 +257,6 @@ impl Store {
         rows.iter().map(generation_of).collect()
     }
 
-    /// Whether a ticket was spent.
-    pub(crate) async fn is_spent(&self, nonce: Nonce) -> Result<bool, Error> {
-        let row = sqlx::query("SELECT 1 FROM tickets WHERE nonce = ?")
-            .bind(nonce.0.as_slice())
-            .fetch_optional(self.0.read())
-            .await?;
-        Ok(row.is_some())
-    }
-
-    /// Spends a ticket: returns once the nonce is durable (9.2).
-    ///
-    /// # Errors
-    /// [`Error::Spent`] if it was there; [`Error::Expired`] if it might have been and is forgotten.
-    pub(crate) async fn spend(&self, nonce: Nonce, expires: Timestamp) -> Result<(), Error> {
-        let mut tx = self.0.begin("spend").await?;
-        let horizon: i64 = sqlx::query("SELECT expires FROM ticket_horizon")
-            .fetch_one(&mut *tx)
-            .await?
-            .try_get(0)?;
-        if millis(expires) <= horizon {
-            return Err(Error::Expired);
-        }
-        let done = sqlx::query(
-            "INSERT INTO tickets (nonce, expires) VALUES (?, ?) ON CONFLICT DO NOTHING",
-        )
-        .bind(nonce.0.as_slice())
-        .bind(millis(expires))
-        .execute(&mut *tx)
-        .await?;
-        if done.rows_affected() == 0 {
-            return Err(Error::Spent);
-        }
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// Forgets tickets that expired at or before `horizon`; from now on none of those is accepted, whatever the
-    /// clock says.
-    pub(crate) async fn forget_tickets(&self, horizon: Timestamp) -> Result<u64, Error> {
-        let mut tx = self.0.begin("forget tickets").await?;
-        sqlx::query("UPDATE ticket_horizon SET expires = max(expires, ?)")
-            .bind(millis(horizon))
-            .execute(&mut *tx)
-            .await?;
-        let done = sqlx::query("DELETE FROM tickets WHERE expires <= ?")
-            .bind(millis(horizon))
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(done.rows_affected())
-    }
-
     pub(crate) async fn close(&self) {
         self.0.close().await;
     }
@@ -406,50 +356,4 @@ async fn seed_is_taken(tx: &mut SqliteConnection, seed: Digest) -> Result<bool, 
         .fetch_optional(tx)
         .await?;
     Ok(row.is_some())
-}
-
-fn generation_of(row: &SqliteRow) -> Result<Generation, Error> {
-    let slot_bytes = row.try_get("slot_bytes")?;
-    let request = || -> Result<SealRequest, Error> {
-        Ok(SealRequest {
-            figures: Figures {
-                slots: row.try_get("slots")?,
-                slot_bytes,
-                parameter_set: row.try_get("parameter_set")?,
-                interleave: row.try_get("interleave")?,
-                seed: digest_at(row, "seed")?,
-            },
-            slots: digest_at(row, "slots_digest")?,
-        })
-    };
-    let state = match row.try_get::<&str, _>("state")? {
-        "open" => State::Open,
-        "sealing" => State::Sealing(request()?),
-        "sealed" => {
-            let bytes: i64 = row.try_get("hint_bytes")?;
-            let hint = HintRecord {
-                digest: digest_at(row, "hint_digest")?,
-                bytes: bytes.unsigned_abs(),
-            };
-            State::Sealed(request()?, hint)
-        }
-        _ => State::Retired,
-    };
-    let id = GenerationId::from_slice(row.try_get("id")?)?;
-    Ok(Generation {
-        id,
-        slot_bytes,
-        state,
-    })
-}
-
-fn digest_at<I>(row: &SqliteRow, column: I) -> Result<Digest, Error>
-where
-    I: sqlx::ColumnIndex<SqliteRow>,
-{
-    Ok(Digest::from_slice(row.try_get(column)?)?)
-}
-
-fn millis(time: Timestamp) -> i64 {
-    i64::try_from(time.0).unwrap_or(i64::MAX)
 }

@@ -1,3 +1,6 @@
+use harpo_protocol::id::Nonce;
+use harpo_protocol::stack::Figures;
+use harpo_protocol::time::Timestamp;
 use harpo_service::db::open_sqlite;
 
 use super::*;

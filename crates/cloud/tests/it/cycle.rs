@@ -46,6 +46,32 @@ async fn what_was_written_is_retrieved_exactly_from_two_generations() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn consumers_at_the_same_time_get_their_own_slots() {
+    let world = World::new();
+    let cloud = world.start().await;
+    let generation = Generation::new(3);
+    generation.write_and_seal(&world.trust(&cloud)).await;
+    let mut waiting = Vec::new();
+    for number in 0..8_u8 {
+        let pass = world.pass(&cloud, 50 + number);
+        let consumer = Consumer::new(&[&generation], &pass).await;
+        let slot = u32::from(number);
+        let choices = [Some((0, slot)), None, Some((0, 15 - slot)), None];
+        let asked = consumer.ask(&world.ticket(&[&generation], 4, number), &choices);
+        waiting.push(tokio::spawn(async move {
+            let answers = retrieve(&pass, &asked.body).await.unwrap();
+            consumer.open(asked, &answers)
+        }));
+    }
+    for (number, retrieved) in waiting.into_iter().enumerate() {
+        let slots = retrieved.await.unwrap();
+        assert_eq!(slots[0], generation.slots[number]);
+        assert_eq!(slots[2], generation.slots[15 - number]);
+    }
+    cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn slots_are_written_once_and_never_after_sealing() {
     let world = World::new();
     let cloud = world.start().await;

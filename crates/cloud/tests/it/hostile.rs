@@ -282,3 +282,27 @@ async fn too_many_retrievals_at_once_are_told_to_come_back() {
     retrieve(&pass, &asked.body).await.unwrap();
     cloud.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_away_gives_the_place_back() {
+    let mut world = World::new();
+    world.config.limits.retrievals_at_once = 1;
+    let cloud = world.start().await;
+    let generation = Generation::with(3, 16, 256 << 10);
+    generation.write_and_seal(&world.trust(&cloud)).await;
+    let pass = world.pass(&cloud, 10);
+    let consumer = Consumer::new(&[&generation], &pass).await;
+    let asked = consumer.ask(&world.ticket(&[&generation], 64, 1), &[None; 64]);
+    let answer = world
+        .pass(&cloud, 11)
+        .post("/v1/retrievals")
+        .bytes(asked.body)
+        .send()
+        .await
+        .unwrap();
+    // 64 answers are more than the connection holds: the place is taken until they are read.
+    assert_refused(retrieve(&pass, b"").await, 503, "busy");
+    drop(answer);
+    until(async || refusal(retrieve(&pass, b"").await).0 == 400).await;
+    cloud.stop().await;
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use harpo_cloud::StartError;
 use harpo_cloud::events::Event;
 use harpo_protocol::stack::GenerationStatus;
+use harpo_service::http::Client;
 
 use crate::world::{Consumer, Generation, World, assert_refused, retrieve, until};
 
@@ -51,6 +52,8 @@ async fn a_restart_keeps_generations_hints_and_spent_tickets() {
     world.clock.advance(Duration::from_secs(7200));
     world.start().await.stop().await;
     let cloud = world.start().await;
+    let admin = Client::plain(&format!("http://{}", cloud.admin_address())).unwrap();
+    admin.get("/-/ready").send().await.unwrap();
     assert_refused(
         retrieve(&world.pass(&cloud, 14), &body).await,
         403,
