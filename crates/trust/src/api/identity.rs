@@ -1,0 +1,61 @@
+//! Identities (docs/protocol.md 2.3, 2.5 to 2.7).
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use harpo_protocol::identity::{CertificateChain, EnrolResponse, Role, TrustInfo};
+use harpo_protocol::sign::Signed;
+use harpo_service::http::{ApiError, Json, Peer, Raw};
+
+use super::{gateway, parse, party};
+use crate::enrolment;
+use crate::error::refuse;
+use crate::serve::Trust;
+
+/// `POST /v1/enrol` (2.3): for those who have no certificate yet.
+pub(super) async fn enrol(
+    State(trust): State<Arc<Trust>>,
+    peer: Peer,
+    Raw(body): Raw,
+) -> Result<Json<EnrolResponse>, ApiError> {
+    if peer.party().is_some() {
+        return Err(refuse::rejected("a party that wants to enrol again"));
+    }
+    Ok(Json(enrolment::enrol(&trust, &body).await?))
+}
+
+/// `POST /v1/renew` (2.5).
+pub(super) async fn renew(
+    State(trust): State<Arc<Trust>>,
+    peer: Peer,
+    Raw(body): Raw,
+) -> Result<Json<CertificateChain>, ApiError> {
+    let party = party(&trust, &peer, &[Role::Gateway, Role::Cloud]).await?;
+    let request = parse(&body)?;
+    Ok(Json(enrolment::renew(&trust, &party, &request).await?))
+}
+
+/// `POST /v1/passes` (2.6).
+pub(super) async fn pass(
+    State(trust): State<Arc<Trust>>,
+    peer: Peer,
+    Raw(body): Raw,
+) -> Result<Json<CertificateChain>, ApiError> {
+    gateway(&trust, &peer).await?;
+    let request = parse(&body)?;
+    Ok(Json(enrolment::pass(&trust, &request)?))
+}
+
+/// `GET /v1/info` (2.7).
+pub(super) async fn info(
+    State(trust): State<Arc<Trust>>,
+    peer: Peer,
+) -> Result<Json<Signed<TrustInfo>>, ApiError> {
+    gateway(&trust, &peer).await?;
+    Ok(Json(trust.store.signing.sign(&TrustInfo {
+        sealing_key: trust.opening.sealing_key(),
+        layout: trust.config.layout(),
+        cloud_url: trust.config.cloud.url.clone(),
+        issued: trust.store.now(),
+    })))
+}

@@ -1,0 +1,394 @@
+//! The configuration file. Every key has a default; `docs/examples/trust.toml` lists them all.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use harpo_protocol::Malformed;
+use harpo_protocol::cell::Layout;
+use harpo_protocol::placement::{Mixing, SealRule};
+use harpo_service::config::{AdminConfig, LogConfig};
+use serde::Deserialize;
+
+/// The sample configuration, which says what the defaults are.
+pub const SAMPLE: &str = include_str!("../../../docs/examples/trust.toml");
+
+/// `trust.toml`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrustConfig {
+    /// Where parties connect.
+    pub listen: SocketAddr,
+    /// DNS names and IP addresses at which parties find this service: they stand in its certificate.
+    pub server_names: Vec<String>,
+    /// `[admin]`: where health is told.
+    pub admin: AdminConfig,
+    /// `[log]`.
+    pub log: LogConfig,
+    /// `[cloud]`.
+    pub cloud: Cloud,
+    /// `[layout]`.
+    pub layout: LayoutConfig,
+    /// `[ring]`.
+    pub ring: Ring,
+    /// `[mixing]`.
+    pub mixing: MixingConfig,
+    /// `[certificates]`.
+    pub certificates: Certificates,
+    /// `[tickets]`.
+    pub tickets: Tickets,
+    /// `[policy]`.
+    pub policy: PolicyFiles,
+    /// `[limits]`.
+    pub limits: Limits,
+}
+
+impl Default for TrustConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8600)),
+            server_names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+            admin: AdminConfig::default(),
+            log: LogConfig::default(),
+            cloud: Cloud::default(),
+            layout: LayoutConfig::default(),
+            ring: Ring::default(),
+            mixing: MixingConfig::default(),
+            certificates: Certificates::default(),
+            tickets: Tickets::default(),
+            policy: PolicyFiles::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// `[cloud]`: the provider.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cloud {
+    /// `https://HOST:PORT`. Gateways are told the same address.
+    pub url: String,
+}
+
+impl Default for Cloud {
+    fn default() -> Self {
+        Self {
+            url: "https://localhost:8700".to_owned(),
+        }
+    }
+}
+
+/// `[layout]`: public sizes. Cells and slots stay as they are once something was deposited; a change of
+/// `slots_per_generation` holds from the next generation on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LayoutConfig {
+    /// Bytes of a cell, which holds one fragment.
+    pub cell_bytes: u32,
+    /// Cells of a slot, which one query fetches.
+    pub cells_per_slot: u16,
+    /// Slots of a generation.
+    pub slots_per_generation: u32,
+}
+
+impl Default for LayoutConfig {
+    fn default() -> Self {
+        Self {
+            cell_bytes: Layout::DEFAULT.cell_bytes,
+            cells_per_slot: Layout::DEFAULT.cells_per_slot,
+            slots_per_generation: Layout::DEFAULT.slots,
+        }
+    }
+}
+
+/// `[ring]`: how the cloud encodes generations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ring {
+    /// Row of the parameter table in `docs/oblivious-encoding.md`.
+    pub parameter_set: u16,
+    /// Slots that share a polynomial, a power of two; chosen from the layout if left out.
+    pub interleave: Option<u32>,
+}
+
+impl Default for Ring {
+    fn default() -> Self {
+        Self {
+            parameter_set: 1,
+            interleave: None,
+        }
+    }
+}
+
+/// When slots leave for the cloud.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// All slots of a generation in one random order when it is sealed.
+    #[default]
+    EpochShuffle,
+    /// Each slot after a random memoryless delay.
+    Exponential,
+}
+
+/// `[mixing]`.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MixingConfig {
+    /// `"epoch-shuffle"` or `"exponential"`.
+    pub mode: Mode,
+    /// Mean delay of a slot in exponential mode.
+    pub mean_delay_seconds: u64,
+    /// A generation is sealed when this share of its slots is occupied, above 0 and at most 1.
+    pub seal_when_full_share: f64,
+    /// … or when its first deposit is this old.
+    pub seal_after_seconds: u64,
+}
+
+impl Default for MixingConfig {
+    fn default() -> Self {
+        Self {
+            mode: Mode::EpochShuffle,
+            mean_delay_seconds: 4 * 3600,
+            seal_when_full_share: 0.9,
+            seal_after_seconds: 24 * 3600,
+        }
+    }
+}
+
+/// `[certificates]`: how long they are valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Certificates {
+    /// Certificates of parties; they renew them after two thirds of it.
+    pub validity_days: u32,
+    /// Passes to the cloud.
+    pub pass_minutes: u32,
+    /// Enrolment codes.
+    pub code_hours: u32,
+}
+
+impl Default for Certificates {
+    fn default() -> Self {
+        Self {
+            validity_days: 30,
+            pass_minutes: 10,
+            code_hours: 24,
+        }
+    }
+}
+
+/// `[tickets]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tickets {
+    /// How long a ticket can be spent.
+    pub validity_seconds: u32,
+    /// How long a permit opens the upload cache.
+    pub cache_seconds: u32,
+}
+
+impl Default for Tickets {
+    fn default() -> Self {
+        Self {
+            validity_seconds: 300,
+            cache_seconds: 3600,
+        }
+    }
+}
+
+/// `[policy]`: files that replace the built-in policy and schema. Relative paths start at the data
+/// folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PolicyFiles {
+    /// Cedar policies.
+    pub file: Option<PathBuf>,
+    /// Their schema.
+    pub schema: Option<PathBuf>,
+}
+
+/// `[limits]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections at a time.
+    pub connections: usize,
+    /// Attempts to enrol in a minute, all strangers together.
+    pub enrolments_per_minute: u32,
+    /// Deposits that were begun and not completed are removed after this.
+    pub abandoned_deposit_hours: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            enrolments_per_minute: 30,
+            abandoned_deposit_hours: 7 * 24,
+        }
+    }
+}
+
+impl TrustConfig {
+    /// Checks what the types do not.
+    pub fn validate(&self) -> Result<(), Malformed> {
+        self.layout().validate()?;
+        let complain = |why: String| Err(Malformed::new("configuration", why));
+        let share = self.mixing.seal_when_full_share;
+        if !(share > 0.0 && share <= 1.0) {
+            return complain(format!(
+                "mixing.seal_when_full_share is {share}; it must be above 0 and at most 1"
+            ));
+        }
+        if self.mixing.mean_delay_seconds == 0 || self.mixing.seal_after_seconds == 0 {
+            return complain(
+                "mixing.mean_delay_seconds and mixing.seal_after_seconds must be at least 1".into(),
+            );
+        }
+        if self.server_names.is_empty() {
+            return complain("server_names is empty: parties could not verify this service".into());
+        }
+        let validity = [
+            (
+                "certificates.validity_days",
+                self.certificates.validity_days,
+            ),
+            ("certificates.pass_minutes", self.certificates.pass_minutes),
+            ("certificates.code_hours", self.certificates.code_hours),
+            ("tickets.validity_seconds", self.tickets.validity_seconds),
+            ("tickets.cache_seconds", self.tickets.cache_seconds),
+            (
+                "limits.enrolments_per_minute",
+                self.limits.enrolments_per_minute,
+            ),
+        ];
+        if let Some((name, _)) = validity.iter().find(|(_, value)| *value == 0) {
+            return complain(format!("{name} must be at least 1"));
+        }
+        let interleave = self.interleave();
+        let polys = self.layout().slots.div_ceil(interleave.max(1));
+        if !interleave.is_power_of_two() || interleave > MAX_INTERLEAVE || polys > MAX_POLYS {
+            return complain(format!(
+                "ring.interleave is {interleave}; it must be a power of two, at most {MAX_INTERLEAVE}, \
+                 and at least 1/{MAX_POLYS} of layout.slots_per_generation"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The layout of new generations.
+    pub fn layout(&self) -> Layout {
+        Layout {
+            cell_bytes: self.layout.cell_bytes,
+            cells_per_slot: self.layout.cells_per_slot,
+            slots: self.layout.slots_per_generation,
+        }
+    }
+
+    /// How slots are mixed.
+    pub fn mixing(&self) -> Mixing {
+        match self.mixing.mode {
+            Mode::EpochShuffle => Mixing::EpochShuffle,
+            Mode::Exponential => Mixing::Exponential {
+                mean: Duration::from_secs(self.mixing.mean_delay_seconds),
+            },
+        }
+    }
+
+    /// When generations are sealed.
+    pub fn seal_rule(&self) -> SealRule {
+        SealRule {
+            share: self.mixing.seal_when_full_share,
+            age: Duration::from_secs(self.mixing.seal_after_seconds),
+        }
+    }
+
+    /// The interleaving of new generations: as configured, or by [`interleave`].
+    pub fn interleave(&self) -> u32 {
+        self.ring.interleave.unwrap_or_else(|| {
+            interleave(self.layout().slots, u64::from(self.layout().slot_bytes()))
+        })
+    }
+
+    /// Validity of parties' certificates.
+    pub fn validity(&self) -> Duration {
+        Duration::from_secs(u64::from(self.certificates.validity_days) * 24 * 3600)
+    }
+}
+
+const MAX_POLYS: u32 = 1024;
+const MAX_INTERLEAVE: u32 = 2048;
+/// Bytes of one polynomial of a query: 2,048 coefficients of 54 bits.
+const POLY_BYTES: u64 = 2048 * 54 / 8;
+/// Queries for each download of the hints, about.
+const QUERIES: u64 = 64;
+
+/// Slots that share a polynomial: the power of two that costs a consumer the fewest bytes over 64 queries,
+/// where each query sends ⌈slots / t⌉ polynomials of 13,824 bytes and the hint, downloaded once, has about
+/// 1.58 t slots' bytes (docs/oblivious-encoding.md). For 512 slots of 4 MiB it is 8. Depends on
+/// public figures only.
+pub fn interleave(slots: u32, slot_bytes: u64) -> u32 {
+    let largest = slots.next_power_of_two().min(MAX_INTERLEAVE);
+    (0..=largest.ilog2())
+        .map(|log| 1u32 << log)
+        .filter(|t| slots.div_ceil(*t) <= MAX_POLYS)
+        .min_by_key(|t| {
+            let upload = QUERIES * u64::from(slots.div_ceil(*t)) * POLY_BYTES;
+            let hint = u64::from(*t) * slot_bytes * 158 / 100;
+            (upload + hint, *t)
+        })
+        .unwrap_or(largest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_says_the_defaults() {
+        let sample: TrustConfig = toml::from_str(SAMPLE).unwrap();
+        let mut expected = TrustConfig::default();
+        // The sample names a port, so that people find it again.
+        expected.admin.listen = "127.0.0.1:8601".parse().unwrap();
+        assert_eq!(sample, expected);
+        assert_eq!(sample.validate(), Ok(()));
+    }
+
+    #[test]
+    fn misspelt_keys_and_impossible_values_are_refused() {
+        for bad in [
+            "lissen = \"127.0.0.1:1\"",
+            "[mixing]\nmean_delay = 3",
+            "[mixing]\nmode = \"shuffle\"",
+            "[layout]\ncell_bytes = -1",
+        ] {
+            assert!(toml::from_str::<TrustConfig>(bad).is_err(), "{bad}");
+        }
+        for bad in [
+            "server_names = []",
+            "[mixing]\nseal_when_full_share = 0.0",
+            "[mixing]\nseal_when_full_share = 1.5",
+            "[mixing]\nseal_when_full_share = nan",
+            "[mixing]\nseal_after_seconds = 0",
+            "[layout]\ncells_per_slot = 0",
+            "[ring]\ninterleave = 3",
+            "[layout]\nslots_per_generation = 65536\n[ring]\ninterleave = 8",
+            "[certificates]\nvalidity_days = 0",
+        ] {
+            let config: TrustConfig = toml::from_str(bad).unwrap();
+            assert!(config.validate().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_interleaving_follows_the_sizes() {
+        assert_eq!(interleave(512, 4 << 20), 8);
+        assert_eq!(interleave(1, 4 << 20), 1);
+        assert!([32, 64].contains(&interleave(16_384, 4 << 20)));
+        for slots in [1, 2, 3, 100, 65_536] {
+            let t = interleave(slots, 1024);
+            assert!(t.is_power_of_two() && t <= MAX_INTERLEAVE && slots.div_ceil(t) <= MAX_POLYS);
+        }
+    }
+}

@@ -1,0 +1,391 @@
+//! From the upload cache to the cloud (docs/protocol.md 5, 6): slots leave when their time has come,
+//! generations are sealed, and fragments stay until the cloud has confirmed what trust sent.
+//!
+//! Every step is decided and recorded in the database before it is taken, and taken again after a
+//! failure or a restart until the cloud has confirmed it; repeats send the same bytes to the same place.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use harpo_protocol::domain::sha256;
+use harpo_protocol::id::Digest;
+use harpo_protocol::placement::{OpenGeneration, shuffle};
+use harpo_protocol::stack::{
+    Figures, GenerationStatus, SealRequest, StackDescriptor, slots_digest,
+};
+use harpo_protocol::time::Timestamp;
+use harpo_service::causes::causes;
+use harpo_service::http::{Client, ClientError};
+use harpo_service::random;
+use harpo_service::retry::Backoff;
+use rand_core::Rng as _;
+use sqlx::SqliteConnection;
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::Event;
+use crate::config::interleave;
+use crate::deposit;
+use crate::error::{TrustError, damaged};
+use crate::serve::Trust;
+use crate::store::bundles;
+use crate::store::generations::{self, Generation, State};
+
+mod assemble;
+
+/// How often the state is looked at when nothing happens: the operator's wish to seal arrives through
+/// the database.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Slots that are sent before everything is looked at again.
+const BATCH: usize = 16;
+/// Slots on their way at a time: the next is assembled while one travels.
+const AT_ONCE: usize = 2;
+/// Longest answer of the cloud about a generation.
+const STATUS_BYTES: usize = 64 << 10;
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Nothing to do until time passes or something is deposited.
+    Idle,
+    /// There is more to do at once.
+    More,
+}
+
+/// Drives placement's clock and the uploads. One for each data folder.
+pub(crate) struct Mixer {
+    trust: Arc<Trust>,
+    cloud: Client,
+    /// Failures in a row, by generation, and when to try again.
+    failures: HashMap<i64, (u32, Timestamp)>,
+    backoff: Backoff,
+}
+
+impl Mixer {
+    pub(crate) fn new(trust: Arc<Trust>, cloud: Client) -> Self {
+        Self {
+            trust,
+            cloud,
+            failures: HashMap::new(),
+            backoff: Backoff {
+                first: Duration::from_secs(1),
+                longest: Duration::from_secs(60),
+                attempts: u32::MAX,
+            },
+        }
+    }
+
+    /// Works until `stop`.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let outcome = tokio::select! {
+                () = stop.cancelled() => return,
+                outcome = self.step() => outcome,
+            };
+            match outcome {
+                Ok(Progress::More) => continue,
+                Ok(Progress::Idle) => {}
+                Err(error) => log("mixing failed; it is tried again", &error),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.trust.store.clock.sleep(LOOK_EVERY) => {}
+                () = self.trust.wake.notified() => {}
+            }
+        }
+    }
+
+    /// Does what is due. What fails with one generation is put off, and does not hold up the others.
+    pub(crate) async fn step(&mut self) -> Result<Progress, TrustError> {
+        self.decide().await?;
+        let mut progress = Progress::Idle;
+        for generation in generations::unsealed(self.trust.store.db.read()).await? {
+            let now = self.trust.store.now();
+            let failed = self.failures.get(&generation.number).copied();
+            if failed.is_some_and(|(_, until)| now < until) {
+                continue;
+            }
+            match self.advance(&generation).await {
+                Ok(made) => {
+                    if made == Progress::More {
+                        progress = made;
+                        self.failures.remove(&generation.number);
+                    }
+                }
+                Err(error) => {
+                    let what = format!("generation {} waits", generation.id);
+                    log(&what, &error);
+                    self.put_off(&generation)?;
+                }
+            }
+        }
+        self.clear_cache().await?;
+        Ok(progress)
+    }
+
+    fn put_off(&mut self, generation: &Generation) -> Result<(), TrustError> {
+        let failures = self.failures.get(&generation.number).map_or(0, |f| f.0) + 1;
+        let pause = self.backoff.pause(failures, &mut random::system());
+        let until = self.trust.store.now().after(pause);
+        self.failures.insert(generation.number, (failures, until));
+        // Pooled connections may be what failed, or show a certificate that was renewed meanwhile.
+        self.cloud = self.cloud.fresh()?;
+        Ok(())
+    }
+
+    /// Closes slots whose time has come (5.3), and the open generation when it should be sealed (5.5).
+    async fn decide(&self) -> Result<(), TrustError> {
+        let trust = &self.trust;
+        let db = trust.store.db.read();
+        let Some((_, due, seal)) = self.due(&mut *db.acquire().await?).await? else {
+            return Ok(());
+        };
+        if due.is_empty() && !seal {
+            return Ok(());
+        }
+        // Again under the write lock: a deposit may have come in between.
+        let mut tx = trust.store.db.begin("close slots").await?;
+        if let Some((generation, due, seal)) = self.due(&mut tx).await? {
+            let rng = &mut random::system();
+            if seal {
+                tracing::info!(generation = %generation.id, "sealing");
+                deposit::begin_sealing(trust, &mut tx, &generation).await?;
+                let now = trust.store.now();
+                generations::open(&mut tx, trust.config.layout(), now, rng).await?;
+            } else {
+                generations::close_slots(&mut tx, generation.number, due, rng).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The open generation, its slots that are due, and whether it should be sealed.
+    async fn due(
+        &self,
+        db: &mut SqliteConnection,
+    ) -> Result<Option<(Generation, Vec<u32>, bool)>, TrustError> {
+        let open = generations::unsealed(&mut *db)
+            .await?
+            .into_iter()
+            .find(|generation| generation.state == State::Open);
+        let Some(generation) = open else {
+            return Ok(None);
+        };
+        let config = &self.trust.config;
+        let state = OpenGeneration::new(
+            generation.layout,
+            config.mixing(),
+            config.seal_rule(),
+            generation.first_deposit,
+            generations::occupied(db, generation.number).await?,
+        );
+        let now = self.trust.store.now();
+        let asked = generation.asked && generation.first_deposit.is_some();
+        let seal = asked || state.should_seal(now);
+        Ok(Some((generation, state.due(now), seal)))
+    }
+
+    async fn advance(&self, generation: &Generation) -> Result<Progress, TrustError> {
+        match generation.state {
+            State::Open | State::Sealing => self.send_slots(generation).await,
+            State::Encoding => self.look_at_sealing(generation).await,
+            State::Sealed | State::Retired => Ok(Progress::Idle),
+        }
+    }
+
+    /// Sends some of the slots that are leaving, in random order (5.4, 5.5).
+    async fn send_slots(&self, generation: &Generation) -> Result<Progress, TrustError> {
+        let mut leaving =
+            generations::leaving(self.trust.store.db.read(), generation.number).await?;
+        if leaving.is_empty() {
+            return match generation.state {
+                State::Sealing => self.begin_encoding(generation).await,
+                _ => Ok(Progress::Idle),
+            };
+        }
+        // Any part of a uniformly random order, followed by a uniformly random order of the rest, is
+        // a uniformly random order: nothing need be remembered over restarts.
+        shuffle(&mut leaving, &mut random::system());
+        stream::iter(leaving.into_iter().take(BATCH))
+            .map(|slot| self.send_slot(generation, slot))
+            .buffered(AT_ONCE)
+            .try_collect::<Vec<()>>()
+            .await?;
+        Ok(Progress::More)
+    }
+
+    async fn send_slot(&self, generation: &Generation, slot: u32) -> Result<(), TrustError> {
+        let bytes = assemble::slot(&self.trust, generation, slot).await?;
+        let digest = sha256(&bytes);
+        let path = format!("/v1/generations/{}/slots/{slot}", generation.id);
+        self.cloud.put(&path).bytes(bytes).send().await?;
+        let mut tx = self.trust.store.db.begin("slot arrived").await?;
+        generations::arrived(&mut tx, generation.number, slot, digest).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// All slots have left: fixes the request to seal (6.2).
+    async fn begin_encoding(&self, generation: &Generation) -> Result<Progress, TrustError> {
+        let mut tx = self.trust.store.db.begin("seal").await?;
+        let digests = generations::slot_digests(&mut tx, generation.number).await?;
+        let slots = slots_digest(digests);
+        let request = match &generation.request {
+            // Sent again: nothing about it changes.
+            Some(request) if request.slots == slots => request.clone(),
+            Some(_) => return Err(damaged("a slot")),
+            None => SealRequest {
+                figures: self.figures(generation),
+                slots,
+            },
+        };
+        generations::begin_encoding(&mut tx, generation.number, &request).await?;
+        tx.commit().await?;
+        Ok(Progress::More)
+    }
+
+    fn figures(&self, generation: &Generation) -> Figures {
+        let layout = &generation.layout;
+        let mut seed = Digest([0; 32]);
+        random::system().fill_bytes(&mut seed.0);
+        let ring = &self.trust.config.ring;
+        Figures {
+            slots: layout.slots,
+            slot_bytes: layout.slot_bytes(),
+            parameter_set: ring.parameter_set,
+            interleave: ring
+                .interleave
+                .unwrap_or_else(|| interleave(layout.slots, layout.slot_bytes().into())),
+            seed,
+        }
+    }
+
+    /// Asks the cloud to seal, and how far it is (6.2, 6.3).
+    async fn look_at_sealing(&self, generation: &Generation) -> Result<Progress, TrustError> {
+        let request = generation
+            .request
+            .as_ref()
+            .ok_or_else(|| damaged("a seal request"))?;
+        let path = format!("/v1/generations/{}", generation.id);
+        let status = match self.cloud.get(&path).send_json(STATUS_BYTES).await {
+            Ok(GenerationStatus::Open { .. }) => {
+                let asked = self.cloud.post(&format!("{path}/seal")).json(request);
+                asked.send_json(STATUS_BYTES).await
+            }
+            other => other,
+        };
+        match status {
+            Ok(GenerationStatus::Sealed {
+                slots,
+                hint,
+                hint_bytes,
+            }) if slots == request.slots => {
+                self.sealed(generation, slots, hint, hint_bytes).await?;
+                Ok(Progress::More)
+            }
+            Ok(GenerationStatus::Sealed { slots, .. }) => {
+                self.mismatch(generation, request.slots, slots).await
+            }
+            Ok(GenerationStatus::Sealing | GenerationStatus::Open { .. }) => Ok(Progress::Idle),
+            Err(error) if lost_slots(&error) => {
+                self.send_again(generation).await?;
+                Err(error.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The generation is in the stack from this transaction on.
+    async fn sealed(
+        &self,
+        generation: &Generation,
+        slots: Digest,
+        hint: Digest,
+        hint_bytes: u64,
+    ) -> Result<(), TrustError> {
+        let store = &self.trust.store;
+        let mut tx = store.db.begin("sealed").await?;
+        let now = store.now();
+        generations::sealed(&mut tx, generation.number, hint, hint_bytes, now).await?;
+        let descriptor = store.signing.sign(&StackDescriptor {
+            generations: generations::stack(&mut tx).await?,
+            issued: now,
+        });
+        generations::save_descriptor(&mut tx, &descriptor).await?;
+        let event = Event::Sealed {
+            generation: generation.id,
+            slots,
+            hint,
+        };
+        store.audit(&mut tx, event).await?;
+        tx.commit().await?;
+        tracing::info!(generation = %generation.id, "sealed");
+        Ok(())
+    }
+
+    /// The cloud has other bytes than trust sent (threat T3): an alarm. The fragments stay cached and
+    /// readable from here; the slots are sent again, in case that the cloud can mend itself.
+    async fn mismatch(
+        &self,
+        generation: &Generation,
+        expected: Digest,
+        found: Digest,
+    ) -> Result<Progress, TrustError> {
+        tracing::error!(
+            generation = %generation.id, %expected, %found,
+            "the cloud's slots are not what was sent; nothing is released from it"
+        );
+        let event = Event::SealMismatch {
+            generation: generation.id,
+            expected,
+            found,
+        };
+        self.trust.store.audit_alone(event).await?;
+        self.send_again(generation).await?;
+        Err(TrustError::Usage(
+            "the cloud's digest of the slots is not the expected one".to_owned(),
+        ))
+    }
+
+    async fn send_again(&self, generation: &Generation) -> Result<(), TrustError> {
+        let mut tx = self.trust.store.db.begin("send again").await?;
+        generations::send_again(&mut tx, generation.number).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Removes fragments that nobody needs here any more: of sealed generations, and of erased bundles.
+    async fn clear_cache(&self) -> Result<(), TrustError> {
+        let (store, cache) = (&self.trust.store, &self.trust.cache);
+        for number in generations::cached(store.db.read()).await? {
+            for bundle in bundles::of_generation(store.db.read(), number).await? {
+                cache.remove(bundle).await?;
+            }
+            let mut tx = store.db.begin("cache cleared").await?;
+            generations::no_longer_cached(&mut tx, number).await?;
+            tx.commit().await?;
+        }
+        for bundle in bundles::erased_without_cells(store.db.read()).await? {
+            cache.remove(bundle).await?;
+            let mut tx = store.db.begin("erased bundle cleared").await?;
+            bundles::cleared(&mut tx, bundle).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the cloud says that it does not have all the slots, or other ones.
+fn lost_slots(error: &ClientError) -> bool {
+    matches!(error.code(), Some("not_found" | "incomplete" | "conflict"))
+}
+
+fn log(what: &str, error: &TrustError) {
+    let why: Vec<String> = causes(error).map(ToString::to_string).collect();
+    tracing::warn!(error = why.join(": "), "{what}");
+}
+
+#[cfg(test)]
+mod tests;

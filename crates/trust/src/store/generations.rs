@@ -1,0 +1,551 @@
+//! Generations, their slots and cells (docs/protocol.md 5, 6, 7).
+
+use std::collections::BTreeMap;
+
+use harpo_protocol::cell::{CellAddress, Layout};
+use harpo_protocol::id::{BundleId, Digest, GenerationId};
+use harpo_protocol::placement::{OccupiedSlot, Place};
+use harpo_protocol::release::Placement;
+use harpo_protocol::secret::{KEY_BYTES, PlacementKey};
+use harpo_protocol::sign::Signed;
+use harpo_protocol::stack::{SealRequest, SealedGeneration, StackDescriptor};
+use harpo_protocol::time::Timestamp;
+use rand_core::CryptoRng;
+use sqlx::{SqliteConnection, SqliteExecutor};
+use zeroize::Zeroizing;
+
+use super::bytes;
+use crate::error::{TrustError, damaged};
+
+/// Where a generation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Takes deposits.
+    Open,
+    /// Its slots are leaving.
+    Sealing,
+    /// All have left; the cloud encodes.
+    Encoding,
+    /// In the stack.
+    Sealed,
+    /// Gone.
+    Retired,
+}
+
+impl State {
+    fn parse(text: &str) -> Result<Self, TrustError> {
+        Ok(match text {
+            "open" => Self::Open,
+            "sealing" => Self::Sealing,
+            "encoding" => Self::Encoding,
+            "sealed" => Self::Sealed,
+            "retired" => Self::Retired,
+            _ => return Err(damaged("a generation's state")),
+        })
+    }
+}
+
+/// A generation.
+#[derive(Clone, Debug)]
+pub(crate) struct Generation {
+    /// Orders them; the stack has them in this order.
+    pub(crate) number: i64,
+    pub(crate) id: GenerationId,
+    pub(crate) state: State,
+    pub(crate) first_deposit: Option<Timestamp>,
+    /// The operator asked to seal it.
+    pub(crate) asked: bool,
+    pub(crate) layout: Layout,
+    pub(crate) request: Option<SealRequest>,
+}
+
+type Row = (
+    i64,
+    Vec<u8>,
+    String,
+    Option<i64>,
+    bool,
+    u32,
+    u16,
+    u32,
+    Option<String>,
+);
+
+fn generation(row: Row) -> Result<Generation, TrustError> {
+    let (number, id, state, first_deposit, asked, slots, cells, cell_bytes, request) = row;
+    Ok(Generation {
+        number,
+        id: bytes!(GenerationId, id)?,
+        state: State::parse(&state)?,
+        first_deposit: first_deposit.map(|at| Timestamp(at as u64)),
+        asked,
+        layout: Layout {
+            cell_bytes,
+            cells_per_slot: cells,
+            slots,
+        },
+        request: request
+            .map(|text| serde_json::from_str(&text))
+            .transpose()
+            .map_err(|_| damaged("a seal request"))?,
+    })
+}
+
+/// Those that are neither sealed nor retired, oldest first.
+pub(crate) async fn unsealed(db: impl SqliteExecutor<'_>) -> Result<Vec<Generation>, TrustError> {
+    sqlx::query_as::<_, Row>(
+        "SELECT number, id, state, first_deposit, asked, slots, cells, cell_bytes, request \
+         FROM generation WHERE state IN ('open', 'sealing', 'encoding') ORDER BY number",
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(generation)
+    .collect()
+}
+
+/// The open one, which is made if there is none.
+pub(crate) async fn open(
+    tx: &mut SqliteConnection,
+    layout: Layout,
+    now: Timestamp,
+    rng: &mut impl CryptoRng,
+) -> Result<Generation, TrustError> {
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT number, id, state, first_deposit, asked, slots, cells, cell_bytes, request \
+         FROM generation WHERE state = 'open'",
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some(row) = row {
+        return generation(row);
+    }
+    let id = GenerationId::random(rng);
+    let number = sqlx::query(
+        "INSERT INTO generation (id, state, opened, slots, cells, cell_bytes) \
+         VALUES (?, 'open', ?, ?, ?, ?)",
+    )
+    .bind(id.0.as_slice())
+    .bind(now.0 as i64)
+    .bind(layout.slots)
+    .bind(layout.cells_per_slot)
+    .bind(layout.cell_bytes)
+    .execute(&mut *tx)
+    .await?
+    .last_insert_rowid();
+    Ok(Generation {
+        number,
+        id,
+        state: State::Open,
+        first_deposit: None,
+        asked: false,
+        layout,
+        request: None,
+    })
+}
+
+/// Removes the open generation if nothing was deposited in it: the next one has the present layout.
+pub(crate) async fn drop_empty(tx: &mut SqliteConnection) -> Result<(), TrustError> {
+    sqlx::query("DELETE FROM generation WHERE state = 'open' AND first_deposit IS NULL")
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// The sizes of cells and slots that anything was ever deposited in.
+pub(crate) async fn used_layout(
+    db: impl SqliteExecutor<'_>,
+) -> Result<Option<(u32, u16)>, TrustError> {
+    Ok(sqlx::query_as(
+        "SELECT cell_bytes, cells FROM generation \
+         WHERE first_deposit IS NOT NULL AND state != 'retired' LIMIT 1",
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// The slots that hold fragments or are leaving.
+pub(crate) async fn occupied(
+    db: impl SqliteExecutor<'_>,
+    number: i64,
+) -> Result<BTreeMap<u32, OccupiedSlot>, TrustError> {
+    let rows: Vec<(u32, u16, Option<i64>, i64)> =
+        sqlx::query_as("SELECT slot, used, leaves, progress FROM slot WHERE generation = ?")
+            .bind(number)
+            .fetch_all(db)
+            .await?;
+    let slots = rows.into_iter().map(|(slot, used, leaves, progress)| {
+        let leaves = leaves.map(|at| Timestamp(at as u64));
+        let closed = progress > 0;
+        (
+            slot,
+            OccupiedSlot {
+                used,
+                leaves,
+                closed,
+            },
+        )
+    });
+    Ok(slots.collect())
+}
+
+/// Writes the slots that a placement changed.
+pub(crate) async fn save_slots(
+    tx: &mut SqliteConnection,
+    number: i64,
+    before: &BTreeMap<u32, OccupiedSlot>,
+    after: &BTreeMap<u32, OccupiedSlot>,
+) -> Result<(), TrustError> {
+    for (index, slot) in after {
+        if before.get(index) == Some(slot) {
+            continue;
+        }
+        sqlx::query(
+            "INSERT INTO slot (generation, slot, used, leaves) VALUES (?, ?, ?, ?) \
+             ON CONFLICT (generation, slot) DO UPDATE SET used = excluded.used",
+        )
+        .bind(number)
+        .bind(index)
+        .bind(slot.used)
+        .bind(slot.leaves.map(|at| at.0 as i64))
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Notes the first deposit, unless one was noted before.
+pub(crate) async fn note_deposit(
+    tx: &mut SqliteConnection,
+    number: i64,
+    at: Timestamp,
+) -> Result<(), TrustError> {
+    sqlx::query(
+        "UPDATE generation SET first_deposit = coalesce(first_deposit, ?) WHERE number = ?",
+    )
+    .bind(at.0 as i64)
+    .bind(number)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Gives a bundle's fragments, in order, to their places, each under a fresh key (5.2).
+pub(crate) async fn insert_cells(
+    tx: &mut SqliteConnection,
+    number: i64,
+    bundle: i64,
+    places: &[Place],
+    rng: &mut impl CryptoRng,
+) -> Result<(), TrustError> {
+    for (fragment, place) in places.iter().enumerate() {
+        let key = PlacementKey::random(rng);
+        sqlx::query(
+            "INSERT INTO cell (generation, slot, cell, bundle, fragment, key) \
+             VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(number)
+        .bind(place.slot)
+        .bind(place.cell)
+        .bind(bundle)
+        .bind(fragment as i64)
+        .bind(key.expose().as_slice())
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Fixes the bytes of slots: nothing is placed in them any more, and what they leave free becomes
+/// cover (5.3). The cover key is kept until the generation is sealed, so that a retry sends the same
+/// bytes.
+pub(crate) async fn close_slots(
+    tx: &mut SqliteConnection,
+    number: i64,
+    slots: impl IntoIterator<Item = u32>,
+    rng: &mut impl CryptoRng,
+) -> Result<(), TrustError> {
+    for slot in slots {
+        let mut cover = Zeroizing::new([0; KEY_BYTES]);
+        rng.fill_bytes(&mut *cover);
+        sqlx::query(
+            "INSERT INTO slot (generation, slot, used, progress, cover) VALUES (?, ?, 0, 1, ?) \
+             ON CONFLICT (generation, slot) DO UPDATE SET progress = 1, cover = excluded.cover \
+             WHERE progress = 0",
+        )
+        .bind(number)
+        .bind(slot)
+        .bind(cover.as_slice())
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Marks a generation as sealing and closes all its slots.
+pub(crate) async fn begin_sealing(
+    tx: &mut SqliteConnection,
+    generation: &Generation,
+    rng: &mut impl CryptoRng,
+) -> Result<(), TrustError> {
+    sqlx::query("UPDATE generation SET state = 'sealing' WHERE number = ?")
+        .bind(generation.number)
+        .execute(&mut *tx)
+        .await?;
+    close_slots(tx, generation.number, 0..generation.layout.slots, rng).await
+}
+
+/// The slots that are leaving and have not arrived.
+pub(crate) async fn leaving(
+    db: impl SqliteExecutor<'_>,
+    number: i64,
+) -> Result<Vec<u32>, TrustError> {
+    Ok(
+        sqlx::query_scalar("SELECT slot FROM slot WHERE generation = ? AND progress = 1")
+            .bind(number)
+            .fetch_all(db)
+            .await?,
+    )
+}
+
+/// What a leaving slot is made of.
+pub(crate) struct SlotContent {
+    /// Its unused cells' keys are derived from it.
+    pub(crate) cover: Zeroizing<Vec<u8>>,
+    /// What its bytes were when they left before.
+    pub(crate) digest: Option<Digest>,
+    /// Used cells: index, bundle, fragment, key.
+    pub(crate) cells: Vec<(u16, BundleId, u32, PlacementKey)>,
+}
+
+pub(crate) async fn slot_content(
+    db: &sqlx::SqlitePool,
+    number: i64,
+    slot: u32,
+) -> Result<SlotContent, TrustError> {
+    let (cover, digest): (Option<Vec<u8>>, Option<Vec<u8>>) =
+        sqlx::query_as("SELECT cover, digest FROM slot WHERE generation = ? AND slot = ?")
+            .bind(number)
+            .bind(slot)
+            .fetch_one(db)
+            .await?;
+    let rows: Vec<(u16, Vec<u8>, u32, Vec<u8>)> = sqlx::query_as(
+        "SELECT cell.cell, bundle.id, cell.fragment, cell.key FROM cell \
+         JOIN bundle ON bundle.number = cell.bundle \
+         WHERE cell.generation = ? AND cell.slot = ? ORDER BY cell.cell",
+    )
+    .bind(number)
+    .bind(slot)
+    .fetch_all(db)
+    .await?;
+    let cells = rows
+        .into_iter()
+        .map(|(cell, bundle, fragment, key)| {
+            let key = placement_key(key)?;
+            Ok((cell, bytes!(BundleId, bundle)?, fragment, key))
+        })
+        .collect::<Result<_, TrustError>>()?;
+    Ok(SlotContent {
+        cover: Zeroizing::new(cover.ok_or_else(|| damaged("a slot's cover key"))?),
+        digest: digest.map(|d| bytes!(Digest, d)).transpose()?,
+        cells,
+    })
+}
+
+fn placement_key(bytes: Vec<u8>) -> Result<PlacementKey, TrustError> {
+    PlacementKey::from_slice(&Zeroizing::new(bytes)).ok_or_else(|| damaged("a placement key"))
+}
+
+/// The cloud has confirmed a slot.
+pub(crate) async fn arrived(
+    tx: &mut SqliteConnection,
+    number: i64,
+    slot: u32,
+    digest: Digest,
+) -> Result<(), TrustError> {
+    sqlx::query("UPDATE slot SET progress = 2, digest = ? WHERE generation = ? AND slot = ?")
+        .bind(digest.0.as_slice())
+        .bind(number)
+        .bind(slot)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// SHA-256 of each slot, in index order; all must have arrived.
+pub(crate) async fn slot_digests(
+    tx: &mut SqliteConnection,
+    number: i64,
+) -> Result<Vec<Digest>, TrustError> {
+    sqlx::query_scalar::<_, Option<Vec<u8>>>(
+        "SELECT digest FROM slot WHERE generation = ? ORDER BY slot",
+    )
+    .bind(number)
+    .fetch_all(tx)
+    .await?
+    .into_iter()
+    .map(|digest| {
+        let digest = digest.ok_or_else(|| damaged("a slot's digest"))?;
+        bytes!(Digest, digest)
+    })
+    .collect()
+}
+
+/// All slots have arrived: the cloud is asked to seal with this request, which never changes again.
+pub(crate) async fn begin_encoding(
+    tx: &mut SqliteConnection,
+    number: i64,
+    request: &SealRequest,
+) -> Result<(), TrustError> {
+    let request = serde_json::to_string(request).map_err(|_| damaged("a seal request"))?;
+    sqlx::query("UPDATE generation SET state = 'encoding', request = ? WHERE number = ?")
+        .bind(request)
+        .bind(number)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// The cloud lost or changed slots: all leave again, the same bytes to the same places.
+pub(crate) async fn send_again(tx: &mut SqliteConnection, number: i64) -> Result<(), TrustError> {
+    sqlx::query("UPDATE slot SET progress = 1 WHERE generation = ?")
+        .bind(number)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query("UPDATE generation SET state = 'sealing' WHERE number = ?")
+        .bind(number)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// The generation is in the stack. Cover keys go, and the placement keys of what was erased meanwhile.
+pub(crate) async fn sealed(
+    tx: &mut SqliteConnection,
+    number: i64,
+    hint: Digest,
+    hint_bytes: u64,
+    at: Timestamp,
+) -> Result<(), TrustError> {
+    sqlx::query(
+        "UPDATE generation SET state = 'sealed', hint = ?, hint_bytes = ?, sealed = ? WHERE number = ?",
+    )
+    .bind(hint.0.as_slice())
+    .bind(hint_bytes as i64)
+    .bind(at.0 as i64)
+    .bind(number)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("UPDATE slot SET cover = NULL WHERE generation = ?")
+        .bind(number)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(
+        "DELETE FROM cell WHERE generation = ? \
+         AND bundle IN (SELECT number FROM bundle WHERE generation = ? AND state = 'erased')",
+    )
+    .bind(number)
+    .bind(number)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Everything sealed, in order (7.1).
+pub(crate) async fn stack(tx: &mut SqliteConnection) -> Result<Vec<SealedGeneration>, TrustError> {
+    type Row = (Vec<u8>, String, Vec<u8>, i64);
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT id, request, hint, hint_bytes FROM generation WHERE state = 'sealed' ORDER BY number",
+    )
+    .fetch_all(tx)
+    .await?;
+    rows.into_iter()
+        .map(|(id, request, hint, hint_bytes)| {
+            let request: SealRequest =
+                serde_json::from_str(&request).map_err(|_| damaged("a seal request"))?;
+            Ok(SealedGeneration {
+                generation: bytes!(GenerationId, id)?,
+                figures: request.figures,
+                slots: request.slots,
+                hint: bytes!(Digest, hint)?,
+                hint_bytes: hint_bytes as u64,
+            })
+        })
+        .collect()
+}
+
+pub(crate) async fn save_descriptor(
+    tx: &mut SqliteConnection,
+    signed: &Signed<StackDescriptor>,
+) -> Result<(), TrustError> {
+    sqlx::query("INSERT OR REPLACE INTO descriptor (one, signed) VALUES (1, ?)")
+        .bind(signed.to_json())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn descriptor(
+    db: impl SqliteExecutor<'_>,
+) -> Result<Signed<StackDescriptor>, TrustError> {
+    let text: String = sqlx::query_scalar("SELECT signed FROM descriptor WHERE one = 1")
+        .fetch_one(db)
+        .await?;
+    Signed::from_json(&text).map_err(|_| damaged("the stack descriptor"))
+}
+
+/// The places and keys of a bundle's fragments, in fragment order.
+pub(crate) async fn placements(
+    tx: &mut SqliteConnection,
+    bundle: i64,
+) -> Result<Vec<Placement>, TrustError> {
+    let rows: Vec<(Vec<u8>, u32, u16, Vec<u8>)> = sqlx::query_as(
+        "SELECT generation.id, cell.slot, cell.cell, cell.key FROM cell \
+         JOIN generation ON generation.number = cell.generation \
+         WHERE cell.bundle = ? ORDER BY cell.fragment",
+    )
+    .bind(bundle)
+    .fetch_all(tx)
+    .await?;
+    rows.into_iter()
+        .map(|(generation, slot, cell, key)| {
+            Ok(Placement {
+                at: CellAddress {
+                    generation: bytes!(GenerationId, generation)?,
+                    slot,
+                    cell,
+                },
+                key: placement_key(key)?,
+            })
+        })
+        .collect()
+}
+
+/// Sealed generations whose fragments may still be in the cache.
+pub(crate) async fn cached(db: impl SqliteExecutor<'_>) -> Result<Vec<i64>, TrustError> {
+    Ok(sqlx::query_scalar(
+        "SELECT number FROM generation WHERE state IN ('sealed', 'retired') AND cached = 1",
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+pub(crate) async fn no_longer_cached(
+    tx: &mut SqliteConnection,
+    number: i64,
+) -> Result<(), TrustError> {
+    sqlx::query("UPDATE generation SET cached = 0 WHERE number = ?")
+        .bind(number)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// The operator wants the generation sealed.
+pub(crate) async fn ask_to_seal(tx: &mut SqliteConnection, number: i64) -> Result<(), TrustError> {
+    sqlx::query("UPDATE generation SET asked = 1 WHERE number = ?")
+        .bind(number)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
