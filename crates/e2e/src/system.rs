@@ -22,6 +22,10 @@ pub struct System {
     pub cloud: Process,
     /// The hospitals, in the order they were named.
     pub hospitals: Vec<Hospital>,
+    /// Where trust is.
+    pub trust_url: String,
+    /// Where the cloud is.
+    pub cloud_url: String,
     folder: TempDir,
 }
 
@@ -61,7 +65,7 @@ const QUICK_TRUST: &str = "
 [layout]
 cell_bytes = 16384
 cells_per_slot = 4
-slots_per_generation = 16
+slots_per_generation = 32
 [mixing]
 seal_when_full_share = 1.0
 seal_after_seconds = 86400
@@ -102,6 +106,8 @@ impl System {
             trust,
             cloud,
             hospitals: Vec::new(),
+            trust_url: url.clone(),
+            cloud_url: format!("https://127.0.0.1:{cloud_port}"),
             folder,
         };
         system.cloud.ready()?;
@@ -176,6 +182,25 @@ impl System {
             web,
             token,
         })
+    }
+
+    /// Enters whether a patient of the first hospital agrees to sharing.
+    ///
+    /// # Errors
+    /// If the command fails.
+    pub fn consent(&self, patient: &str, decision: &str) -> Result<()> {
+        let dir = self.dir("trust");
+        harpo(&[
+            "trust",
+            "consent",
+            "--dir",
+            text(&dir)?,
+            "--patient",
+            patient,
+            "--decision",
+            decision,
+        ])
+        .map(drop)
     }
 
     /// The cloud's event log.

@@ -2,8 +2,13 @@
 
 #![cfg(test)]
 
+mod combine;
 mod demo;
+mod hostile_cloud;
+mod hostile_consumer;
 mod killed;
 mod peers;
+mod proxy;
+mod rogue;
 mod sent;
 mod watching;

@@ -112,7 +112,7 @@ fn check_events(log: &[Value]) {
         .collect();
     assert_eq!(
         slots,
-        (0..16).collect(),
+        (0..32).collect(),
         "every slot is written, occupied or not"
     );
     let lengths: BTreeSet<u64> = writes
