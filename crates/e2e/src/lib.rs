@@ -4,6 +4,7 @@
 //! itself in the target folder; `HARPO_BIN` and `HARPO_VENV` name others. `HARPO_KEEP=1` keeps the folders of
 //! a run, `HARPO_SEED` repeats the random choices of a run that failed.
 
+pub mod disk;
 pub mod events;
 pub mod images;
 pub mod peers;

@@ -19,8 +19,6 @@ pub struct Process {
     log: PathBuf,
     admin: SocketAddr,
     child: Option<Child>,
-    /// Largest file that it may write, to play a full disk.
-    largest_file: Option<u64>,
 }
 
 impl Process {
@@ -32,13 +30,7 @@ impl Process {
             log,
             admin,
             child: None,
-            largest_file: None,
         }
-    }
-
-    /// From the next start on, files longer than this cannot be written; `None` lifts the limit.
-    pub fn limit_files(&mut self, largest: Option<u64>) {
-        self.largest_file = largest;
     }
 
     /// Starts it and returns at once.
@@ -51,20 +43,7 @@ impl Process {
             .create(true)
             .append(true)
             .open(&self.log)?;
-        let mut command = match self.largest_file {
-            None => Command::new(crate::binary()?),
-            Some(bytes) => {
-                // The signal must be ignored for a write to fail like one on a full disk.
-                let mut shell = Command::new("sh");
-                let blocks = bytes / 512;
-                shell.arg("-c").arg(format!(
-                    "trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\""
-                ));
-                shell.arg(crate::binary()?);
-                shell
-            }
-        };
-        let child = command
+        let child = Command::new(crate::binary()?)
             .args(&self.words)
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())

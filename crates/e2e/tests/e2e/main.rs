@@ -11,4 +11,5 @@ mod peers;
 mod proxy;
 mod rogue;
 mod sent;
+mod trouble;
 mod watching;
