@@ -148,3 +148,19 @@ fn admin() -> AdminConfig {
         listen: SocketAddr::from(([127, 0, 0, 1], 8614)),
     }
 }
+
+/// A new gateway's `gateway.toml`.
+pub fn template(trust_url: &str) -> String {
+    let url = toml::Value::String(trust_url.to_owned());
+    format!(
+        "# A Harpocrates gateway. Every other key has a default, shown here.\n\n\
+         [trust]\nurl = {url}\n\n\
+         [dicom]\n# listen = \"127.0.0.1:11112\"\n# ae_title = \"HARPO\"\n# calling_ae_titles = []\n\
+         # max_associations = 16\n# max_object_mib = 2048\n\n\
+         [web]\n# listen = \"127.0.0.1:8604\"\n# max_request_mib = 4096\n\n\
+         [admin]\n# listen = \"127.0.0.1:8614\"\n\n\
+         [outsource]\n# quiet_seconds = 30.0\n\n\
+         [consult]\n# decision_seconds = 30\n# cache_max_mib = 51200\n# stack_poll_seconds = 15.0\n\n\
+         [log]\n# level = \"info\"\n# format = \"text\"\n"
+    )
+}

@@ -1,6 +1,7 @@
 //! Consultation (docs/protocol.md 8 to 10): search at trust, ask for a release, fetch from trust's
 //! cache or obliviously from the cloud, open, keep.
 
+mod archive;
 pub mod plan;
 pub mod retrieve;
 
@@ -112,7 +113,7 @@ impl Consult {
     }
 
     /// Searches at trust (8.2).
-    pub async fn search(&self, request: &SearchRequest) -> Result<SearchResponse, ConsultError> {
+    pub async fn find(&self, request: &SearchRequest) -> Result<SearchResponse, ConsultError> {
         self.trust
             .search(request)
             .await

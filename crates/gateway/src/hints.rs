@@ -181,6 +181,12 @@ impl Hints {
         Ok(new)
     }
 
+    /// Generations of the stack whose sum is in memory.
+    pub fn generations_held(&self) -> usize {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref().map_or(0, |held| held.generations.len())
+    }
+
     fn path(&self, generation: &SealedGeneration) -> PathBuf {
         self.dir.join(format!(
             "{}-{}.hint",

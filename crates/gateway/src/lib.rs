@@ -2,21 +2,25 @@
 //!
 //! See the workspace's ARCHITECTURE.md.
 
-// pub mod archive;
+pub mod archive;
 pub mod cloud_client;
 pub mod config;
 pub mod consult;
 pub mod dicom;
 pub mod hints;
+pub mod maintenance;
 pub mod open;
 pub mod outsource;
 pub mod party;
-// pub mod phantom;
+pub mod phantom;
 pub mod seal;
+pub mod serve;
 pub mod spool;
+pub mod status;
 pub mod store;
 pub mod trust_client;
-// pub mod web;
+pub mod users;
+pub mod web;
 
 /// Runs what blocks on disk or processor where blocking is allowed.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {

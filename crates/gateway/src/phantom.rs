@@ -94,7 +94,14 @@ pub fn file(plan: &Plan, identity: &Identity, slice: u32, rng: &mut impl CryptoR
 /// # Errors
 /// Where the folder cannot be written.
 pub fn write_study(dir: &Path, slices: u32, rng: &mut impl CryptoRng) -> io::Result<Vec<PathBuf>> {
-    write_plan(dir, &Plan { slices, ..Plan::default() }, rng)
+    write_plan(
+        dir,
+        &Plan {
+            slices,
+            ..Plan::default()
+        },
+        rng,
+    )
 }
 
 /// As [`write_study`], after a plan of one's own.

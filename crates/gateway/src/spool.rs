@@ -28,8 +28,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::dicom::{Header, InspectError, Limits};
 
-pub use incoming::{Incoming, Kind};
+pub use incoming::{Incoming, Kind, Ready};
 use name::FileName;
+pub(crate) use name::MAX_SOURCE_BYTES;
 use state::{Place, State};
 
 /// Who sent an instance.
@@ -237,7 +238,23 @@ impl Spool {
         source: &Source,
         now_ms: u64,
     ) -> Result<Stored, StoreError> {
-        let ready = incoming.inspect(&self.limits)?;
+        self.commit(self.inspect(incoming)?, source, now_ms)
+    }
+
+    /// The first half of [`Self::store`]: reads a received object.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`], and failures of the disk.
+    pub fn inspect(&self, incoming: Incoming) -> Result<Ready, StoreError> {
+        incoming.inspect(&self.limits)
+    }
+
+    /// The second half of [`Self::store`]: makes an object durable.
+    ///
+    /// # Errors
+    /// See [`StoreError`]. After an error nothing of the object is kept.
+    pub fn commit(&self, ready: Ready, source: &Source, now_ms: u64) -> Result<Stored, StoreError> {
+        ready.agrees()?;
         let header = ready.header.clone();
         let reservation = match self.reserve(&header, ready.dataset_sha256)? {
             Some(reservation) => reservation,

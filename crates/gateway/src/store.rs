@@ -310,6 +310,17 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
+    /// Every bundle in the local cache.
+    pub async fn all_cached(&self) -> Result<Vec<BundleId>, StoreError> {
+        let bundles: Vec<String> = sqlx::query_scalar("SELECT bundle FROM cached_bundles")
+            .fetch_all(self.db.read())
+            .await?;
+        Ok(bundles
+            .iter()
+            .filter_map(|bundle| bundle.parse().ok())
+            .collect())
+    }
+
     /// The least recently used bundles beyond `limit` bytes, `keep` never among them.
     pub async fn beyond(&self, limit: u64, keep: BundleId) -> Result<Vec<BundleId>, StoreError> {
         let rows = sqlx::query("SELECT bundle, bytes FROM cached_bundles ORDER BY used_ms DESC")

@@ -1,7 +1,7 @@
 //! Joining the network with a one-time code, the same for every kind of party
 //! (docs/protocol.md 2.2, 2.3), and keeping the certificate young (2.5).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use harpo_protocol::identity::{
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::causes::causes;
 use crate::clock::Clock;
+use crate::files;
 use crate::http::{Client, ClientError};
 use crate::tls::{
     Expect, Fingerprint, Identity, Role, Root, TlsError, generate_key_and_csr, pinned_client_config,
@@ -18,6 +19,8 @@ use crate::tls::{
 
 /// Largest answer: two certificates and a credential.
 const ANSWER_BYTES: usize = 1 << 20;
+/// The request under way: if the answer is lost, the same is sent again.
+const PENDING: &str = "enrolling.json";
 /// How often the certificate's age is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
 /// After a renewal that failed.
@@ -32,6 +35,14 @@ pub enum EnrolError {
     /// Keys or certificates.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The request that is under way could not be kept.
+    #[error("{} cannot be written or removed", path.display())]
+    Pending {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
 }
 
 /// Makes a TLS key in `identity_dir`, shows `code` to trust, and installs what trust issues. May be
@@ -47,14 +58,21 @@ pub async fn enrol(
     identity_dir: &Path,
     clock: &Clock,
 ) -> Result<EnrolResponse, EnrolError> {
-    let certificate_request = generate_key_and_csr(identity_dir)?;
     let authority = Fingerprint::from_bytes(code.authority.0);
     let tls = pinned_client_config(authority, clock, Expect::role(Role::Trust))?;
-    let request = EnrolRequest {
-        secret: code.secret.to_text(),
-        certificate_request,
-        server_names,
-        keys,
+    let pending = identity_dir.join(PENDING);
+    let request = match read_pending(&pending, code) {
+        Some(request) => request,
+        None => {
+            let request = EnrolRequest {
+                secret: code.secret.to_text(),
+                certificate_request: generate_key_and_csr(identity_dir)?,
+                server_names,
+                keys,
+            };
+            keep_pending(&pending, &request)?;
+            request
+        }
     };
     let answer: EnrolResponse = Client::new(trust_url, tls)?
         .post("/v1/enrol")
@@ -63,7 +81,28 @@ pub async fn enrol(
         .await?;
     let root = Root::from_chain(&answer.chain, &authority)?;
     Identity::install(identity_dir, &answer.chain, &root, clock.clone())?;
+    std::fs::remove_file(&pending).map_err(|source| EnrolError::Pending {
+        path: pending,
+        source,
+    })?;
     Ok(answer)
+}
+
+/// The request that was sent before with the same code: trust answers it again, and no other.
+fn read_pending(path: &Path, code: &EnrolCode) -> Option<EnrolRequest> {
+    let request: EnrolRequest = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    (request.secret == code.secret.to_text()).then_some(request)
+}
+
+fn keep_pending(path: &Path, request: &EnrolRequest) -> Result<(), EnrolError> {
+    let failed = |source| EnrolError::Pending {
+        path: path.to_owned(),
+        source,
+    };
+    let json = serde_json::to_vec(request)
+        .map_err(std::io::Error::other)
+        .map_err(failed)?;
+    files::write_durable(path, &json, 0o600).map_err(failed)
 }
 
 /// Renews `identity` with trust whenever two thirds of its life are over, until `stop`. `trust` is a

@@ -3,7 +3,7 @@
 //! An instance is answered with success only after the spool has made it durable. Everything is
 //! accepted as it comes, in every transfer syntax of the registry; nothing is converted.
 
-pub(crate) mod association;
+mod association;
 mod negotiate;
 #[cfg(test)]
 mod tests;
@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::spool::{Spool, Stored};
+
+pub(crate) use association::status_of;
 
 /// How many connections beside the associations may be waiting to be rejected.
 const WAITING_CONNECTIONS: usize = 64;

@@ -23,7 +23,15 @@ struct Ellipsoid {
 }
 
 const fn ellipsoid(centre: (f64, f64, f64), radii: (f64, f64, f64), hu: f64) -> Ellipsoid {
-    Ellipsoid { x: centre.0, y: centre.1, z: centre.2, rx: radii.0, ry: radii.1, rz: radii.2, hu }
+    Ellipsoid {
+        x: centre.0,
+        y: centre.1,
+        z: centre.2,
+        rx: radii.0,
+        ry: radii.1,
+        rz: radii.2,
+        hu,
+    }
 }
 
 /// From the outside in: later ones cover earlier ones. A chest, seen from the feet.
@@ -84,7 +92,7 @@ fn tissue(x: f64, y: f64, z: f64, visible: &[(&Ellipsoid, f64)]) -> f64 {
     if rib(x, y, z) {
         hu = 380.0;
     }
-    if table(x, y) { -250.0 } else { hu }
+    if table(x, y) { 80.0 } else { hu }
 }
 
 /// Ribs: a ring inside the muscle that comes and goes with the slices.
@@ -110,7 +118,12 @@ struct Noise<'a, R> {
 
 impl<'a, R: CryptoRng> Noise<'a, R> {
     fn new(sigma: f64, rng: &'a mut R) -> Self {
-        Self { sigma, rng, block: [0; 4096], at: 4096 }
+        Self {
+            sigma,
+            rng,
+            block: [0; 4096],
+            at: 4096,
+        }
     }
 
     /// One sample; noise grows towards the centre, where rays were weakened most.
@@ -119,7 +132,10 @@ impl<'a, R: CryptoRng> Noise<'a, R> {
             self.rng.fill_bytes(&mut self.block);
             self.at = 0;
         }
-        let sum: u32 = self.block[self.at..self.at + 8].iter().map(|b| u32::from(*b)).sum();
+        let sum: u32 = self.block[self.at..self.at + 8]
+            .iter()
+            .map(|b| u32::from(*b))
+            .sum();
         self.at += 8;
         // Eight uniform bytes: mean 1020, variance 8 (256^2 - 1) / 12.
         let unit = (f64::from(sum) - 1020.0) / 209.02;

@@ -10,7 +10,8 @@ const FIELD_MM: f64 = 380.0;
 
 /// Every element before the pixel data, in the order of tags.
 pub(super) fn write(out: &mut Vec<u8>, plan: &Plan, identity: &Identity, slice: u32) {
-    let mut text = |group, element, vr: VR, value: &str| put(out, Tag(group, element), vr, value.as_bytes());
+    let mut text =
+        |group, element, vr: VR, value: &str| put(out, Tag(group, element), vr, value.as_bytes());
     let instance = &identity.sop_instance_uids[slice as usize];
     let pixel_mm = FIELD_MM / f64::from(plan.size);
     let corner = -FIELD_MM / 2.0 + pixel_mm / 2.0;
@@ -27,14 +28,24 @@ pub(super) fn write(out: &mut Vec<u8>, plan: &Plan, identity: &Identity, slice: 
     text(0x0008, 0x0031, VR::TM, "101530");
     text(0x0008, 0x0032, VR::TM, "101600");
     text(0x0008, 0x0033, VR::TM, "101601");
-    text(0x0008, 0x0050, VR::SH, &format!("ACC{:.12}", digits(&identity.study_instance_uid)));
+    text(
+        0x0008,
+        0x0050,
+        VR::SH,
+        &format!("ACC{:.12}", digits(&identity.study_instance_uid)),
+    );
     text(0x0008, 0x0060, VR::CS, "CT");
     text(0x0008, 0x0070, VR::LO, "Harpocrates");
     text(0x0008, 0x0090, VR::PN, "REFERRER^SYNTHETIC");
     text(0x0008, 0x1030, VR::LO, &plan.description);
     text(0x0008, 0x103E, VR::LO, "Chest axial");
     text(0x0008, 0x1090, VR::LO, "Ellipse phantom");
-    text(0x0010, 0x0010, VR::PN, plan.patient_name.trim_end_matches('^'));
+    text(
+        0x0010,
+        0x0010,
+        VR::PN,
+        plan.patient_name.trim_end_matches('^'),
+    );
     text(0x0010, 0x0020, VR::LO, &plan.patient_id);
     text(0x0010, 0x0030, VR::DA, "19700101");
     text(0x0010, 0x0040, VR::CS, "O");
@@ -50,7 +61,12 @@ pub(super) fn write(out: &mut Vec<u8>, plan: &Plan, identity: &Identity, slice: 
     text(0x0020, 0x0011, VR::IS, "1");
     text(0x0020, 0x0012, VR::IS, "1");
     text(0x0020, 0x0013, VR::IS, &(slice + 1).to_string());
-    text(0x0020, 0x0032, VR::DS, &[corner, corner, z].map(decimal).join("\\"));
+    text(
+        0x0020,
+        0x0032,
+        VR::DS,
+        &[corner, corner, z].map(decimal).join("\\"),
+    );
     text(0x0020, 0x0037, VR::DS, "1\\0\\0\\0\\1\\0");
     text(0x0020, 0x0052, VR::UI, &identity.frame_of_reference_uid);
     text(0x0020, 0x1040, VR::LO, "");
@@ -59,7 +75,12 @@ pub(super) fn write(out: &mut Vec<u8>, plan: &Plan, identity: &Identity, slice: 
     put(out, Tag(0x0028, 0x0004), VR::CS, b"MONOCHROME2");
     number(out, 0x0010, plan.size); // Rows
     number(out, 0x0011, plan.size); // Columns
-    put(out, Tag(0x0028, 0x0030), VR::DS, [pixel_mm; 2].map(decimal).join("\\").as_bytes());
+    put(
+        out,
+        Tag(0x0028, 0x0030),
+        VR::DS,
+        [pixel_mm; 2].map(decimal).join("\\").as_bytes(),
+    );
     number(out, 0x0100, 16); // Bits Allocated
     number(out, 0x0101, 12); // Bits Stored
     number(out, 0x0102, 11); // High Bit
@@ -102,7 +123,11 @@ fn put(out: &mut Vec<u8>, tag: Tag, vr: VR, value: &[u8]) {
 /// A decimal string, at most 16 characters.
 fn decimal(value: f64) -> String {
     let text = format!("{value:.6}");
-    text.trim_end_matches('0').trim_end_matches('.').chars().take(16).collect()
+    text.trim_end_matches('0')
+        .trim_end_matches('.')
+        .chars()
+        .take(16)
+        .collect()
 }
 
 /// The last digits of a UID: an accession number that differs between studies.

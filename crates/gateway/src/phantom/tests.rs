@@ -5,7 +5,11 @@ use super::*;
 use crate::dicom::{Limits, inspect};
 
 fn small() -> Plan {
-    Plan { slices: 6, size: 64, ..Plan::default() }
+    Plan {
+        slices: 6,
+        size: 64,
+        ..Plan::default()
+    }
 }
 
 #[test]
@@ -33,7 +37,12 @@ fn dicom_rs_and_the_gateway_read_it() {
         let object = dicom_object::open_file(path).unwrap();
         let rows: u16 = object.element_by_name("Rows").unwrap().to_int().unwrap();
         assert_eq!(rows, 64);
-        let pixels = object.element_by_name("PixelData").unwrap().to_bytes().unwrap().len();
+        let pixels = object
+            .element_by_name("PixelData")
+            .unwrap()
+            .to_bytes()
+            .unwrap()
+            .len();
         assert_eq!(pixels, 64 * 64 * 2);
         let position = object.element_by_name("ImagePositionPatient").unwrap();
         positions.push(position.to_multi_float64().unwrap()[2]);
@@ -44,7 +53,11 @@ fn dicom_rs_and_the_gateway_read_it() {
 
 #[test]
 fn tissues_have_their_values_and_noise_its_sigma() {
-    let plan = Plan { slices: 5, size: 256, ..Plan::default() };
+    let plan = Plan {
+        slices: 5,
+        size: 256,
+        ..Plan::default()
+    };
     let mut rng = ChaCha20Rng::seed_from_u64(9);
     let pixels = body::slice(&plan, 2, &mut rng);
     // A patch of the left lung, and one of air beside the body.

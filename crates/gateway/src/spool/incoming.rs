@@ -51,11 +51,13 @@ pub(super) struct Temporary {
     keep: bool,
 }
 
-/// An object that was read and may be written.
+/// An object that was read and may be stored. Dropping it removes what was written.
 #[derive(Debug)]
-pub(super) struct Ready {
-    pub(super) header: Header,
+pub struct Ready {
+    /// What its data set says.
+    pub header: Header,
     pub(super) dataset_sha256: [u8; 32],
+    kind: Kind,
     dir: PathBuf,
     content: Content,
 }
@@ -118,7 +120,7 @@ impl Incoming {
         Ok(())
     }
 
-    /// Reads what was received, and holds it against what the request said.
+    /// Reads what was received.
     pub(super) fn inspect(mut self, limits: &Limits) -> Result<Ready, StoreError> {
         let (header, content) = if self.spilled.is_some() {
             self.spill()?;
@@ -133,11 +135,65 @@ impl Incoming {
             let bytes = std::mem::take(&mut self.buffer);
             (inspect(&bytes, limits)?, Content::Memory(bytes))
         };
-        self.agrees(&header)?;
-        Ready::new(header, content, self.dir)
+        Ready::new(header, content, self.kind, self.dir)
+    }
+}
+
+impl Ready {
+    /// Digests the data set, and replaces a meta header that is missing or wrong.
+    fn new(
+        mut header: Header,
+        content: Content,
+        kind: Kind,
+        dir: PathBuf,
+    ) -> Result<Self, StoreError> {
+        let start = header.dataset_offset;
+        let dataset_sha256 = match &content {
+            Content::Memory(bytes) => {
+                digest_of(Cursor::new(&bytes[usize::try_from(start).unwrap_or(0)..]))?
+            }
+            Content::File(temporary, _) => digest_of(temporary.from(start)?)?,
+        };
+        if header.meta == MetaForm::Regular {
+            return Ok(Self {
+                header,
+                dataset_sha256,
+                kind,
+                dir,
+                content,
+            });
+        }
+        let meta = part10::meta(
+            &header.sop_class_uid,
+            &header.sop_instance_uid,
+            &header.transfer_syntax_uid,
+        );
+        header.dataset_offset = meta.len() as u64;
+        header.meta = MetaForm::Regular;
+        let content = match content {
+            Content::Memory(bytes) => {
+                let dataset = &bytes[usize::try_from(start).unwrap_or(0)..];
+                Content::Memory([meta.as_slice(), dataset].concat())
+            }
+            Content::File(old, length) => {
+                let mut new = Temporary::create(&dir)?;
+                new.file.write_all(&meta)?;
+                io::copy(&mut old.from(start)?, &mut new.file)?;
+                Content::File(new, length - start + meta.len() as u64)
+            }
+        };
+        Ok(Self {
+            header,
+            dataset_sha256,
+            kind,
+            dir,
+            content,
+        })
     }
 
-    fn agrees(&self, header: &Header) -> Result<(), StoreError> {
+    /// Holds the data set against what the request said.
+    pub(super) fn agrees(&self) -> Result<(), StoreError> {
+        let header = &self.header;
         let stated = match &self.kind {
             Kind::File {
                 study_instance_uid: None,
@@ -167,52 +223,6 @@ impl Incoming {
                 found: found.clone(),
             }),
         }
-    }
-}
-
-impl Ready {
-    /// Digests the data set, and replaces a meta header that is missing or wrong.
-    fn new(mut header: Header, content: Content, dir: PathBuf) -> Result<Self, StoreError> {
-        let start = header.dataset_offset;
-        let dataset_sha256 = match &content {
-            Content::Memory(bytes) => {
-                digest_of(Cursor::new(&bytes[usize::try_from(start).unwrap_or(0)..]))?
-            }
-            Content::File(temporary, _) => digest_of(temporary.from(start)?)?,
-        };
-        if header.meta == MetaForm::Regular {
-            return Ok(Self {
-                header,
-                dataset_sha256,
-                dir,
-                content,
-            });
-        }
-        let meta = part10::meta(
-            &header.sop_class_uid,
-            &header.sop_instance_uid,
-            &header.transfer_syntax_uid,
-        );
-        header.dataset_offset = meta.len() as u64;
-        header.meta = MetaForm::Regular;
-        let content = match content {
-            Content::Memory(bytes) => {
-                let dataset = &bytes[usize::try_from(start).unwrap_or(0)..];
-                Content::Memory([meta.as_slice(), dataset].concat())
-            }
-            Content::File(old, length) => {
-                let mut new = Temporary::create(&dir)?;
-                new.file.write_all(&meta)?;
-                io::copy(&mut old.from(start)?, &mut new.file)?;
-                Content::File(new, length - start + meta.len() as u64)
-            }
-        };
-        Ok(Self {
-            header,
-            dataset_sha256,
-            dir,
-            content,
-        })
     }
 
     /// Size of the file in bytes.

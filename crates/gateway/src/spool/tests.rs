@@ -30,7 +30,11 @@ fn put(spool: &Spool, sample: &Sample) -> Result<Stored, StoreError> {
 }
 
 fn sample(instance: u32) -> Sample {
-    Sample { instance: format!("1.2.3.{instance}"), number: instance, ..Sample::default() }
+    Sample {
+        instance: format!("1.2.3.{instance}"),
+        number: instance,
+        ..Sample::default()
+    }
 }
 
 /// Ends the process's hold on the spool as a kill would: nothing is tidied up.
@@ -44,19 +48,30 @@ fn stores_closes_and_removes() {
     let dir = tempfile::tempdir().unwrap();
     let spool = Spool::open(dir.path()).unwrap();
     for (i, at) in [(1, 10), (2, 30), (3, 20)] {
-        assert_eq!(put_at(&spool, &sample(i), NOW + at).unwrap().outcome, Outcome::Stored);
+        assert_eq!(
+            put_at(&spool, &sample(i), NOW + at).unwrap().outcome,
+            Outcome::Stored
+        );
     }
     let study = "1.2.3.1";
     assert_eq!(spool.quiet_since(study), Some(NOW + 30));
     assert_eq!(spool.open_studies()[0].instances, 3);
     let bundle = spool.close(study, "b-1").unwrap();
     assert_eq!(bundle.study_instance_uid, study);
-    let order: Vec<_> = bundle.instances.iter().map(|i| i.header.sop_instance_uid.as_str()).collect();
+    let order: Vec<_> = bundle
+        .instances
+        .iter()
+        .map(|i| i.header.sop_instance_uid.as_str())
+        .collect();
     assert_eq!(order, ["1.2.3.1", "1.2.3.3", "1.2.3.2"]);
     let first = &bundle.instances[0];
     assert_eq!(first.source, pacs());
     let bytes = fs::read(&first.path).unwrap();
-    assert_eq!(&bytes[first.header.dataset_offset as usize..], sample(1).dataset(), "kept byte for byte");
+    assert_eq!(
+        &bytes[first.header.dataset_offset as usize..],
+        sample(1).dataset(),
+        "kept byte for byte"
+    );
     assert_eq!(first.bytes, bytes.len() as u64);
     assert_eq!(first.dataset_sha256, name::sha256(&sample(1).dataset()));
     assert_eq!(spool.quiet_since(study), None);
@@ -75,14 +90,35 @@ fn duplicates_are_told_from_changes() {
     let dir = tempfile::tempdir().unwrap();
     let spool = Spool::open(dir.path()).unwrap();
     put(&spool, &sample(1)).unwrap();
-    assert_eq!(put(&spool, &sample(1)).unwrap().outcome, Outcome::AlreadyHad);
-    let changed = Sample { pixels: vec![8; 32], ..sample(1) };
-    assert!(matches!(put(&spool, &changed), Err(StoreError::DuplicateDiffers)));
-    let moved = Sample { study: "9.9".into(), ..sample(1) };
-    assert!(matches!(put(&spool, &moved), Err(StoreError::DuplicateDiffers)));
+    assert_eq!(
+        put(&spool, &sample(1)).unwrap().outcome,
+        Outcome::AlreadyHad
+    );
+    let changed = Sample {
+        pixels: vec![8; 32],
+        ..sample(1)
+    };
+    assert!(matches!(
+        put(&spool, &changed),
+        Err(StoreError::DuplicateDiffers)
+    ));
+    let moved = Sample {
+        study: "9.9".into(),
+        ..sample(1)
+    };
+    assert!(matches!(
+        put(&spool, &moved),
+        Err(StoreError::DuplicateDiffers)
+    ));
     spool.close("1.2.3.1", "b").unwrap();
-    assert_eq!(put(&spool, &sample(1)).unwrap().outcome, Outcome::AlreadyHad);
-    assert!(matches!(put(&spool, &changed), Err(StoreError::DuplicateDiffers)));
+    assert_eq!(
+        put(&spool, &sample(1)).unwrap().outcome,
+        Outcome::AlreadyHad
+    );
+    assert!(matches!(
+        put(&spool, &changed),
+        Err(StoreError::DuplicateDiffers)
+    ));
     assert_eq!(spool.open_studies(), []);
 }
 
@@ -91,12 +127,24 @@ fn another_patient_in_the_study_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let spool = Spool::open(dir.path()).unwrap();
     put(&spool, &sample(1)).unwrap();
-    let other = Sample { patient: "P2".into(), ..sample(2) };
-    assert!(matches!(put(&spool, &other), Err(StoreError::PatientMismatch)));
+    let other = Sample {
+        patient: "P2".into(),
+        ..sample(2)
+    };
+    assert!(matches!(
+        put(&spool, &other),
+        Err(StoreError::PatientMismatch)
+    ));
     let spool = reopen(spool, dir.path());
-    assert!(matches!(put(&spool, &other), Err(StoreError::PatientMismatch)));
+    assert!(matches!(
+        put(&spool, &other),
+        Err(StoreError::PatientMismatch)
+    ));
     spool.close("1.2.3.1", "b").unwrap();
-    assert!(matches!(put(&spool, &other), Err(StoreError::PatientMismatch)));
+    assert!(matches!(
+        put(&spool, &other),
+        Err(StoreError::PatientMismatch)
+    ));
     spool.remove("b").unwrap();
     assert!(put(&spool, &other).is_ok());
 }
@@ -108,10 +156,24 @@ fn contradictions_and_sizes_are_refused_and_leave_nothing() {
     let mut incoming = spool.begin(dataset_kind(&sample(2)), 1 << 20);
     incoming.push(&sample(1).dataset()).unwrap();
     let refused = spool.store(incoming, &pacs(), NOW);
-    assert!(matches!(refused, Err(StoreError::Contradicts { name: "SOPInstanceUID", .. })));
-    let mut file = spool.begin(Kind::File { study_instance_uid: Some("9.9".into()) }, 1 << 20);
+    assert!(matches!(
+        refused,
+        Err(StoreError::Contradicts {
+            name: "SOPInstanceUID",
+            ..
+        })
+    ));
+    let mut file = spool.begin(
+        Kind::File {
+            study_instance_uid: Some("9.9".into()),
+        },
+        1 << 20,
+    );
     file.push(&sample(1).file()).unwrap();
-    assert!(matches!(spool.store(file, &pacs(), NOW), Err(StoreError::Contradicts { .. })));
+    assert!(matches!(
+        spool.store(file, &pacs(), NOW),
+        Err(StoreError::Contradicts { .. })
+    ));
     let mut large = spool.begin(dataset_kind(&sample(1)), 10 << 20);
     let mut pushed = Ok(());
     while pushed.is_ok() {
@@ -120,7 +182,11 @@ fn contradictions_and_sizes_are_refused_and_leave_nothing() {
     assert!(matches!(pushed, Err(StoreError::TooLarge { .. })));
     drop(large);
     for part in ["tmp", "open"] {
-        assert_eq!(fs::read_dir(dir.path().join(part)).unwrap().count(), 0, "{part}");
+        assert_eq!(
+            fs::read_dir(dir.path().join(part)).unwrap().count(),
+            0,
+            "{part}"
+        );
     }
 }
 
@@ -128,21 +194,46 @@ fn contradictions_and_sizes_are_refused_and_leave_nothing() {
 fn large_objects_go_through_the_disk_unchanged() {
     let dir = tempfile::tempdir().unwrap();
     let spool = Spool::open(dir.path()).unwrap();
-    let large = Sample { pixels: (0..9 << 20).map(|i: u32| (i * 31 >> 3) as u8).collect(), ..sample(1) };
+    let large = Sample {
+        pixels: (0..9 << 20).map(|i: u32| (i * 31 >> 3) as u8).collect(),
+        ..sample(1)
+    };
     let mut incoming = spool.begin(dataset_kind(&large), 1 << 30);
     for chunk in large.dataset().chunks(100_000) {
         incoming.push(chunk).unwrap();
     }
     spool.store(incoming, &pacs(), NOW).unwrap();
     // The same as a file without a mark: its meta header is rebuilt, its data set is the same.
-    let mut bare = spool.begin(Kind::File { study_instance_uid: None }, 1 << 30);
+    let mut bare = spool.begin(
+        Kind::File {
+            study_instance_uid: None,
+        },
+        1 << 30,
+    );
     bare.push(&large.dataset()).unwrap();
-    assert_eq!(spool.store(bare, &pacs(), NOW).unwrap().outcome, Outcome::AlreadyHad);
-    let other = Sample { instance: "1.2.3.2".into(), ..large.clone() };
-    let mut bare = spool.begin(Kind::File { study_instance_uid: None }, 1 << 30);
+    assert_eq!(
+        spool.store(bare, &pacs(), NOW).unwrap().outcome,
+        Outcome::AlreadyHad
+    );
+    let other = Sample {
+        instance: "1.2.3.2".into(),
+        ..large.clone()
+    };
+    let mut bare = spool.begin(
+        Kind::File {
+            study_instance_uid: None,
+        },
+        1 << 30,
+    );
     bare.push(&other.dataset()).unwrap();
     spool.store(bare, &Source::User("eva".into()), NOW).unwrap();
-    for (instance, sample) in spool.close("1.2.3.1", "b").unwrap().instances.iter().zip([large, other]) {
+    for (instance, sample) in spool
+        .close("1.2.3.1", "b")
+        .unwrap()
+        .instances
+        .iter()
+        .zip([large, other])
+    {
         let bytes = fs::read(&instance.path).unwrap();
         assert!(bytes[128..132] == *b"DICM");
         assert!(bytes[instance.header.dataset_offset as usize..] == sample.dataset());
@@ -154,7 +245,14 @@ fn a_crash_loses_nothing_acknowledged_and_keeps_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let spool = Spool::open(dir.path()).unwrap();
     put_at(&spool, &sample(1), NOW + 5).unwrap();
-    put(&spool, &Sample { study: "5.5".into(), ..sample(2) }).unwrap();
+    put(
+        &spool,
+        &Sample {
+            study: "5.5".into(),
+            ..sample(2)
+        },
+    )
+    .unwrap();
     spool.close("5.5", "b").unwrap();
     // What a kill can leave behind: half a file, an empty study, a bundle half removed, a stranger.
     fs::write(dir.path().join("tmp/half"), b"half").unwrap();
@@ -168,11 +266,28 @@ fn a_crash_loses_nothing_acknowledged_and_keeps_nothing_else() {
     assert_eq!(fs::read_dir(dir.path().join("open")).unwrap().count(), 1);
     assert!(dir.path().join("refused/stranger.dcm").exists());
     assert_eq!(spool.quiet_since("1.2.3.1"), Some(NOW + 5));
-    assert_eq!(spool.closed().unwrap()[0].instances[0].header.sop_instance_uid, "1.2.3.2");
-    assert_eq!(put(&spool, &sample(1)).unwrap().outcome, Outcome::AlreadyHad);
-    let changed = Sample { pixels: vec![8; 32], ..sample(1) };
-    assert!(matches!(put(&spool, &changed), Err(StoreError::DuplicateDiffers)));
-    assert_eq!(spool.close("1.2.3.1", "c").unwrap().instances[0].source, pacs());
+    assert_eq!(
+        spool.closed().unwrap()[0].instances[0]
+            .header
+            .sop_instance_uid,
+        "1.2.3.2"
+    );
+    assert_eq!(
+        put(&spool, &sample(1)).unwrap().outcome,
+        Outcome::AlreadyHad
+    );
+    let changed = Sample {
+        pixels: vec![8; 32],
+        ..sample(1)
+    };
+    assert!(matches!(
+        put(&spool, &changed),
+        Err(StoreError::DuplicateDiffers)
+    ));
+    assert_eq!(
+        spool.close("1.2.3.1", "c").unwrap().instances[0].source,
+        pacs()
+    );
 }
 
 #[test]
@@ -188,9 +303,15 @@ fn bundle_identifiers_cannot_leave_the_spool() {
     let spool = Spool::open(dir.path()).unwrap();
     put(&spool, &sample(1)).unwrap();
     for bad in ["", "..", "a/b", "a.b", &"x".repeat(65)] {
-        assert!(matches!(spool.close("1.2.3.1", bad), Err(SpoolError::BadBundleId(_))), "{bad}");
+        assert!(
+            matches!(spool.close("1.2.3.1", bad), Err(SpoolError::BadBundleId(_))),
+            "{bad}"
+        );
     }
-    assert!(matches!(spool.close("1.2.3.4", "b"), Err(SpoolError::NotFound(_))));
+    assert!(matches!(
+        spool.close("1.2.3.4", "b"),
+        Err(SpoolError::NotFound(_))
+    ));
 }
 
 #[test]
@@ -211,9 +332,15 @@ fn sixteen_at_once() {
                 })
             })
             .collect();
-        threads.into_iter().flat_map(|t| t.join().unwrap()).collect()
+        threads
+            .into_iter()
+            .flat_map(|t| t.join().unwrap())
+            .collect()
     });
-    assert_eq!(outcomes.iter().filter(|o| **o == Outcome::Stored).count(), 64);
+    assert_eq!(
+        outcomes.iter().filter(|o| **o == Outcome::Stored).count(),
+        64
+    );
     assert_eq!(outcomes.len(), 128);
     assert_eq!(spool.open_studies()[0].instances, 64);
     let spool = reopen(spool, dir.path());
@@ -224,5 +351,8 @@ fn sixteen_at_once() {
 fn a_full_disk_is_named() {
     let full = StoreError::from(io::Error::from(io::ErrorKind::StorageFull));
     assert!(matches!(full, StoreError::DiskFull));
-    assert!(matches!(StoreError::from(io::Error::from(io::ErrorKind::PermissionDenied)), StoreError::Io(_)));
+    assert!(matches!(
+        StoreError::from(io::Error::from(io::ErrorKind::PermissionDenied)),
+        StoreError::Io(_)
+    ));
 }

@@ -244,7 +244,7 @@ impl Association<'_> {
         let spool = std::sync::Arc::clone(&self.scp.spool);
         let source = Source::AeTitle(self.agreed.calling.clone());
         let now_ms = (self.scp.now)();
-        blocking(move || spool.store(incoming, &source, now_ms)).await
+        crate::blocking(move || spool.store(incoming, &source, now_ms)).await
     }
 
     async fn respond(&mut self, context: u8, response: &Command) -> Result<(), WireError> {
@@ -272,22 +272,12 @@ impl Message {
         let placeholder = Err(StoreError::Io(std::io::ErrorKind::Interrupted.into()));
         if let Ok(mut incoming) = std::mem::replace(&mut self.incoming, placeholder) {
             let bytes = bytes.to_vec();
-            self.incoming = blocking(move || {
+            self.incoming = crate::blocking(move || {
                 incoming.push(&bytes)?;
                 Ok(incoming)
             })
             .await;
         }
-    }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        // The work panicked, which the panic hook has reported: nothing was stored.
-        Err(error) => Err(StoreError::Io(std::io::Error::other(error))),
     }
 }
 

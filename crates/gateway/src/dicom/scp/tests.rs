@@ -33,7 +33,13 @@ async fn start(change: impl FnOnce(&mut ScpConfig)) -> Running {
         called_ae_title: "HARPOCRATES".into(),
         timeout: Duration::from_secs(20),
     };
-    Running { spool, dir, peer, stop, task }
+    Running {
+        spool,
+        dir,
+        peer,
+        stop,
+        task,
+    }
 }
 
 impl Running {
@@ -45,12 +51,19 @@ impl Running {
 
     async fn stop(self) {
         self.stop.cancel();
-        tokio::time::timeout(Duration::from_secs(10), self.task).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(10), self.task)
+            .await
+            .unwrap()
+            .unwrap();
     }
 }
 
 fn sample(n: u32) -> Sample {
-    Sample { instance: format!("1.2.3.{n}"), number: n, ..Sample::default() }
+    Sample {
+        instance: format!("1.2.3.{n}"),
+        number: n,
+        ..Sample::default()
+    }
 }
 
 fn statuses(sent: &[scu::Sent]) -> Vec<u16> {
@@ -67,18 +80,34 @@ fn statuses(sent: &[scu::Sent]) -> Vec<u16> {
 async fn echoes_and_stores_byte_for_byte() {
     let running = start(|_| {}).await;
     scu::echo(&running.peer).await.unwrap();
-    let files: Vec<_> =
-        (1..=5).map(|n| running.write(&format!("{n}.dcm"), &sample(n).file())).collect();
+    let files: Vec<_> = (1..=5)
+        .map(|n| running.write(&format!("{n}.dcm"), &sample(n).file()))
+        .collect();
     let mut seen = 0;
-    let sent = scu::send(&running.peer, &files, |_| seen += 1).await.unwrap();
+    let sent = scu::send(&running.peer, &files, |_| seen += 1)
+        .await
+        .unwrap();
     assert_eq!((statuses(&sent), seen), (vec![0; 5], 5));
     let bundle = running.spool.close("1.2.3.1", "b").unwrap();
     assert_eq!(bundle.instances.len(), 5);
     for instance in &bundle.instances {
-        let n = instance.header.sop_instance_uid.rsplit('.').next().unwrap().parse().unwrap();
+        let n = instance
+            .header
+            .sop_instance_uid
+            .rsplit('.')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
         let bytes = std::fs::read(&instance.path).unwrap();
-        assert_eq!(&bytes[instance.header.dataset_offset as usize..], sample(n).dataset());
-        assert_eq!(instance.source, crate::spool::Source::AeTitle("TESTSCU".into()));
+        assert_eq!(
+            &bytes[instance.header.dataset_offset as usize..],
+            sample(n).dataset()
+        );
+        assert_eq!(
+            instance.source,
+            crate::spool::Source::AeTitle("TESTSCU".into())
+        );
         assert_eq!(instance.received_ms, NOW);
     }
     running.stop().await;
@@ -92,7 +121,11 @@ async fn every_transfer_syntax_is_taken_as_it_is() {
     let mut files = Vec::new();
     for (n, syntax) in TransferSyntaxRegistry.iter().enumerate() {
         let instance = format!("1.2.9.{n}");
-        let dataset = Sample { instance: instance.clone(), ..Sample::default() }.dataset();
+        let dataset = Sample {
+            instance: instance.clone(),
+            ..Sample::default()
+        }
+        .dataset();
         let ts = syntax.uid();
         let dataset = match ts {
             uid::IMPLICIT_LE | uid::EXPLICIT_BE => continue,
@@ -110,12 +143,21 @@ async fn every_transfer_syntax_is_taken_as_it_is() {
     }
     // A private SOP class too.
     let mut private = sample(77).dataset();
-    let at = private.windows(25).position(|w| w == b"1.2.840.10008.5.1.4.1.1.2").unwrap();
+    let at = private
+        .windows(25)
+        .position(|w| w == b"1.2.840.10008.5.1.4.1.1.2")
+        .unwrap();
     private[at..at + 25].copy_from_slice(b"1.2.826.0.1.3680043.9.9.1");
-    files.push(running.write(
-        "private.dcm",
-        &[part10::meta("1.2.826.0.1.3680043.9.9.1", "1.2.3.77", uid::EXPLICIT_LE), private].concat(),
-    ));
+    files.push(
+        running.write(
+            "private.dcm",
+            &[
+                part10::meta("1.2.826.0.1.3680043.9.9.1", "1.2.3.77", uid::EXPLICIT_LE),
+                private,
+            ]
+            .concat(),
+        ),
+    );
     let sent = scu::send(&running.peer, &files, |_| {}).await.unwrap();
     assert!(sent.len() > 40);
     assert_eq!(statuses(&sent), vec![0; sent.len()]);
@@ -125,9 +167,18 @@ async fn every_transfer_syntax_is_taken_as_it_is() {
 #[tokio::test]
 async fn refusals_have_their_statuses() {
     let running = start(|c| c.max_object_bytes = 100_000).await;
-    let changed = Sample { pixels: vec![9; 32], ..sample(1) };
-    let other_patient = Sample { patient: "P2".into(), ..sample(2) };
-    let large = Sample { pixels: vec![0; 200_000], ..sample(3) };
+    let changed = Sample {
+        pixels: vec![9; 32],
+        ..sample(1)
+    };
+    let other_patient = Sample {
+        patient: "P2".into(),
+        ..sample(2)
+    };
+    let large = Sample {
+        pixels: vec![0; 200_000],
+        ..sample(3)
+    };
     let first = [running.write("a", &sample(1).file())];
     scu::send(&running.peer, &first, |_| {}).await.unwrap();
     let files = [
@@ -138,11 +189,18 @@ async fn refusals_have_their_statuses() {
         running.write("f", &sample(4).file()),
     ];
     let sent = scu::send(&running.peer, &files, |_| {}).await.unwrap();
-    let expected =
-        [0, status::DUPLICATE, status::DOES_NOT_MATCH, status::OUT_OF_RESOURCES, 0];
+    let expected = [
+        0,
+        status::DUPLICATE,
+        status::DOES_NOT_MATCH,
+        status::OUT_OF_RESOURCES,
+        0,
+    ];
     assert_eq!(statuses(&sent), expected);
     match &sent[2].result {
-        Err(SendError::Refused { comment, .. }) => assert!(comment.contains("another patient"), "{comment}"),
+        Err(SendError::Refused { comment, .. }) => {
+            assert!(comment.contains("another patient"), "{comment}")
+        }
         other => panic!("{other:?}"),
     }
     running.stop().await;
@@ -151,7 +209,10 @@ async fn refusals_have_their_statuses() {
 #[tokio::test]
 async fn unreadable_files_are_reported_not_sent() {
     let running = start(|_| {}).await;
-    let files = [running.write("x", b"no dicom"), running.write("y", &sample(1).file())];
+    let files = [
+        running.write("x", b"no dicom"),
+        running.write("y", &sample(1).file()),
+    ];
     let sent = scu::send(&running.peer, &files, |_| {}).await.unwrap();
     assert!(matches!(sent[0].result, Err(SendError::Unreadable(_))));
     assert!(sent[1].result.is_ok());
@@ -161,11 +222,23 @@ async fn unreadable_files_are_reported_not_sent() {
 #[tokio::test]
 async fn strangers_are_rejected() {
     let running = start(|c| c.calling_ae_titles = vec!["PACS".into()]).await;
-    assert!(matches!(scu::echo(&running.peer).await, Err(ScuError::Rejected(_))));
-    let pacs = Peer { calling_ae_title: "PACS".into(), ..running.peer.clone() };
+    assert!(matches!(
+        scu::echo(&running.peer).await,
+        Err(ScuError::Rejected(_))
+    ));
+    let pacs = Peer {
+        calling_ae_title: "PACS".into(),
+        ..running.peer.clone()
+    };
     scu::echo(&pacs).await.unwrap();
-    let wrong = Peer { called_ae_title: "OTHER".into(), ..pacs };
-    assert!(matches!(scu::echo(&wrong).await, Err(ScuError::Rejected(_))));
+    let wrong = Peer {
+        called_ae_title: "OTHER".into(),
+        ..pacs
+    };
+    assert!(matches!(
+        scu::echo(&wrong).await,
+        Err(ScuError::Rejected(_))
+    ));
     running.stop().await;
 }
 
@@ -173,18 +246,21 @@ async fn strangers_are_rejected() {
 async fn open(address: std::net::SocketAddr) -> (tokio::net::TcpStream, u8) {
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let mut request = Vec::new();
-    dicom_ul::pdu::write_pdu(&mut request, &dicom_ul::Pdu::AssociationRQ(dicom_ul::pdu::AssociationRQ {
-        protocol_version: 1,
-        calling_ae_title: "TESTSCU".into(),
-        called_ae_title: "HARPOCRATES".into(),
-        application_context_name: uid::APPLICATION_CONTEXT.into(),
-        presentation_contexts: vec![dicom_ul::pdu::PresentationContextProposed {
-            id: 1,
-            abstract_syntax: "1.2.840.10008.5.1.4.1.1.2".into(),
-            transfer_syntaxes: vec![uid::EXPLICIT_LE.into()],
-        }],
-        user_variables: vec![],
-    }))
+    dicom_ul::pdu::write_pdu(
+        &mut request,
+        &dicom_ul::Pdu::AssociationRQ(dicom_ul::pdu::AssociationRQ {
+            protocol_version: 1,
+            calling_ae_title: "TESTSCU".into(),
+            called_ae_title: "HARPOCRATES".into(),
+            application_context_name: uid::APPLICATION_CONTEXT.into(),
+            presentation_contexts: vec![dicom_ul::pdu::PresentationContextProposed {
+                id: 1,
+                abstract_syntax: "1.2.840.10008.5.1.4.1.1.2".into(),
+                transfer_syntaxes: vec![uid::EXPLICIT_LE.into()],
+            }],
+            user_variables: vec![],
+        }),
+    )
     .unwrap();
     stream.write_all(&request).await.unwrap();
     let mut head = [0; 6];
@@ -209,7 +285,10 @@ async fn sixteen_at_once_and_the_seventeenth_is_told_to_come_back() {
     }
     let (_stream, answer) = open(running.peer.address).await;
     assert_eq!(answer, 3);
-    assert!(matches!(scu::echo(&running.peer).await, Err(ScuError::Rejected(_))));
+    assert!(matches!(
+        scu::echo(&running.peer).await,
+        Err(ScuError::Rejected(_))
+    ));
     held.pop();
     // The place is free as soon as the provider has seen the connection close.
     let mut again = scu::echo(&running.peer).await;
@@ -237,7 +316,9 @@ async fn sixteen_senders_in_parallel() {
             })
             .collect();
         let peer = running.peer.clone();
-        tasks.push(tokio::spawn(async move { scu::send(&peer, &files, |_| {}).await.unwrap() }));
+        tasks.push(tokio::spawn(async move {
+            scu::send(&peer, &files, |_| {}).await.unwrap()
+        }));
     }
     for task in tasks {
         assert_eq!(statuses(&task.await.unwrap()), vec![0; 5]);
@@ -255,7 +336,11 @@ async fn many_contexts_take_several_associations() {
             let mut dataset = sample(n).dataset();
             let at = dataset.windows(2).position(|w| w == b"UI").unwrap();
             let old = 8 - 2 + 26;
-            let value = [class.as_bytes(), if class.len() % 2 == 1 { b"\0" } else { b"" }].concat();
+            let value = [
+                class.as_bytes(),
+                if class.len() % 2 == 1 { b"\0" } else { b"" },
+            ]
+            .concat();
             let length = (value.len() as u16).to_le_bytes();
             dataset.splice(at + 2..at - 4 + 2 + old, [&length[..], &value].concat());
             let meta = part10::meta(&class, &sample(n).instance, uid::EXPLICIT_LE);
@@ -326,14 +411,19 @@ async fn nonsense_ends_the_association_and_nothing_else() {
         &[4, 0, 0, 0, 0, 0],
         &[1, 0, 0, 0, 0, 4, 0, 1, 0, 0],
     ] {
-        let mut stream = tokio::net::TcpStream::connect(running.peer.address).await.unwrap();
+        let mut stream = tokio::net::TcpStream::connect(running.peer.address)
+            .await
+            .unwrap();
         stream.write_all(bytes).await.unwrap();
         let mut rest = Vec::new();
-        let closed = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
+        let closed =
+            tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
         assert!(closed.is_ok(), "{bytes:?} kept the connection open");
     }
     // A silent one is closed by ARTIM.
-    let mut silent = tokio::net::TcpStream::connect(running.peer.address).await.unwrap();
+    let mut silent = tokio::net::TcpStream::connect(running.peer.address)
+        .await
+        .unwrap();
     let mut rest = Vec::new();
     let closed = tokio::time::timeout(Duration::from_secs(5), silent.read_to_end(&mut rest)).await;
     assert!(closed.is_ok());
@@ -343,7 +433,8 @@ async fn nonsense_ends_the_association_and_nothing_else() {
 
 #[test]
 fn sample_configurations_are_read_strictly() {
-    let config: ScpConfig = toml::from_str("listen = \"127.0.0.1:104\"\nae_titles = [\"X\"]").unwrap();
+    let config: ScpConfig =
+        toml::from_str("listen = \"127.0.0.1:104\"\nae_titles = [\"X\"]").unwrap();
     assert_eq!(config.max_associations, 16);
     assert!(toml::from_str::<ScpConfig>("ae_title = \"X\"").is_err());
 }

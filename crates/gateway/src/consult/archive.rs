@@ -1,0 +1,129 @@
+//! The web interface's questions, put to the consulting side.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use harpo_protocol::access::Requester;
+use harpo_protocol::search::{MAX_ROWS, SearchRequest};
+use harpo_service::http::ClientError;
+
+use super::{Consult, ConsultError};
+use crate::archive::{Archive, ArchiveError, SearchPage, SearchQuery, Selector, StoredInstance};
+use crate::cloud_client::ConnectError;
+use crate::hints::HintError;
+use crate::open::OpenError;
+
+/// When to try again if nobody said.
+const AGAIN: Duration = Duration::from_secs(5);
+
+impl Archive for Consult {
+    fn search<'a>(
+        &'a self,
+        who: &'a Requester,
+        query: SearchQuery,
+    ) -> BoxFuture<'a, Result<SearchPage, ArchiveError>> {
+        Box::pin(async move {
+            let request = SearchRequest {
+                requester: who.clone(),
+                level: query.level,
+                matching: query.matching,
+                limit: query.limit.min(MAX_ROWS),
+                offset: query.offset,
+            };
+            let answer = self.find(&request).await?;
+            let rows = answer
+                .rows
+                .into_iter()
+                .map(|row| row.into_iter().collect())
+                .collect();
+            Ok(SearchPage {
+                rows,
+                more: answer.more,
+            })
+        })
+    }
+
+    fn open<'a>(
+        &'a self,
+        who: &'a Requester,
+        which: Selector,
+    ) -> BoxFuture<'a, Result<Vec<StoredInstance>, ArchiveError>> {
+        Box::pin(async move {
+            let mut instances: Vec<StoredInstance> = self
+                .study(who, &which.study)
+                .await?
+                .into_iter()
+                .filter(|i| {
+                    which
+                        .series
+                        .as_ref()
+                        .is_none_or(|uid| *uid == i.series_instance_uid)
+                })
+                .filter(|i| {
+                    which
+                        .instance
+                        .as_ref()
+                        .is_none_or(|uid| *uid == i.sop_instance_uid)
+                })
+                .map(|i| StoredInstance {
+                    sop_instance_uid: i.sop_instance_uid,
+                    series_instance_uid: i.series_instance_uid,
+                    sop_class_uid: i.sop_class_uid,
+                    path: i.path,
+                })
+                .collect();
+            // The same instance may have been deposited twice.
+            let mut seen = std::collections::BTreeSet::new();
+            instances.retain(|i| seen.insert(i.sop_instance_uid.clone()));
+            if instances.is_empty() {
+                Err(ArchiveError::NotFound)
+            } else {
+                Ok(instances)
+            }
+        })
+    }
+}
+
+impl From<ConsultError> for ArchiveError {
+    fn from(error: ConsultError) -> Self {
+        match error {
+            ConsultError::Trust(error) => from_client(error),
+            ConsultError::Connect(ConnectError::Pass(error)) => from_client(error),
+            ConsultError::Hints(HintError::Cloud { source, .. }) => unavailable(source),
+            ConsultError::Retrieve(super::retrieve::RetrieveError::Cloud(source)) => {
+                unavailable(source)
+            }
+            ConsultError::Open(OpenError::Io(source)) => Self::Internal(Box::new(source)),
+            ConsultError::Open(error) => Self::Corrupt {
+                what: error.to_string(),
+            },
+            ConsultError::Retrieve(error) => Self::Corrupt {
+                what: error.to_string(),
+            },
+            ConsultError::Hints(error @ HintError::Digest(_)) => Self::Corrupt {
+                what: error.to_string(),
+            },
+            other => Self::Internal(Box::new(other)),
+        }
+    }
+}
+
+fn from_client(error: ClientError) -> ArchiveError {
+    let message = match &error {
+        ClientError::Refused { message, .. } => message.clone(),
+        _ => String::new(),
+    };
+    match error.code() {
+        Some("denied") => ArchiveError::Denied { reason: message },
+        Some("not_found") => ArchiveError::NotFound,
+        _ => unavailable(error),
+    }
+}
+
+fn unavailable(error: ClientError) -> ArchiveError {
+    let retry_after = error.retry_after().unwrap_or(AGAIN);
+    ArchiveError::Unavailable {
+        retry_after,
+        cause: Box::new(error),
+    }
+}

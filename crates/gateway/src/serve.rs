@@ -1,0 +1,292 @@
+//! Putting a gateway together and running it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use harpo_protocol::identity::{EnrolCode, Role};
+use harpo_service::admin::{Admin, Readiness};
+use harpo_service::causes::in_one_line;
+use harpo_service::clock::Clock;
+use harpo_service::config::ConfigError;
+use harpo_service::enrol::keep_renewed;
+use harpo_service::files;
+use harpo_service::http::{Client, ClientError, Limits, Server};
+use harpo_service::shutdown::Shutdown;
+use harpo_service::tls::{Expect, TlsError, client_config};
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use crate::config::{self, GatewayConfig};
+use crate::consult::{Consult, Settings};
+use crate::dicom::scp::{Scp, ScpConfig};
+use crate::hints::Hints;
+use crate::outsource::Outsource;
+use crate::party::{self, Party, PartyError};
+use crate::spool::{Spool, SpoolError};
+use crate::status::{self, About};
+use crate::store::{Store, StoreError};
+use crate::users::{self, UsersFileError};
+use crate::web::{self, Web, WebLimits};
+
+/// How often the spool is looked at for studies that became quiet.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long what has begun may take after a stop.
+const DRAIN: Duration = Duration::from_secs(20);
+const MIB: u64 = 1 << 20;
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Users.
+    #[error(transparent)]
+    Users(#[from] UsersFileError),
+    /// Identity and keys.
+    #[error(transparent)]
+    Party(#[from] PartyError),
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Trust's address.
+    #[error("trust's address cannot be used")]
+    Trust(#[from] ClientError),
+    /// Spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// Database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An address is taken.
+    #[error("cannot listen on {address} for {what}")]
+    Listen {
+        /// For what.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The disk.
+    #[error("the data folder cannot be used")]
+    Io(#[from] io::Error),
+    /// The folder is in use for a gateway already.
+    #[error("{0} exists already; choose another folder, or remove it to begin anew")]
+    Exists(PathBuf),
+}
+
+/// Addresses on which a gateway serves.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// DICOM.
+    pub dicom: SocketAddr,
+    /// DICOMweb.
+    pub web: SocketAddr,
+    /// Health.
+    pub admin: SocketAddr,
+}
+
+/// Enrols a gateway in `dir` and writes its configuration.
+pub async fn init(
+    dir: &Path,
+    trust_url: &str,
+    code: &EnrolCode,
+    clock: &Clock,
+) -> Result<(), StartError> {
+    let file = dir.join(config::FILE);
+    if file.exists() {
+        return Err(StartError::Exists(file));
+    }
+    files::create_dir_durable(dir, 0o700)?;
+    party::enrol(&dir.join("data"), trust_url, code, clock).await?;
+    files::write_durable(&file, config::template(trust_url).as_bytes(), 0o600)?;
+    Ok(())
+}
+
+/// Starts the gateway of `dir`. It runs until `shutdown` stops it.
+pub async fn serve(
+    config: &GatewayConfig,
+    dir: &Path,
+    clock: &Clock,
+    shutdown: &Shutdown,
+) -> Result<Addresses, StartError> {
+    let readiness = Readiness::new();
+    let data = dir.join(&config.data_dir);
+    let (party, trust) = Party::load(&data, &config.trust.url, clock).await?;
+    let spool = Spool::open(&data.join("spool"))?;
+    let store = Store::open(&data.join("gateway.db")).await?;
+    let hints = Arc::new(Hints::open(data.join("hints"))?);
+    let settings = Settings {
+        cache: data.join("cache"),
+        cache_max: config.consult.cache_max_mib * MIB,
+        decision_lasts: Duration::from_secs(config.consult.decision_seconds),
+    };
+    let consult = Arc::new(Consult::new(
+        party.clone(),
+        trust.clone(),
+        store.clone(),
+        hints.clone(),
+        settings,
+    )?);
+
+    let admin = Admin::bind(&config.admin, readiness.clone())
+        .await
+        .map_err(listen("health", config.admin.listen))?;
+    let admin_address = admin.local_addr();
+    let dicom = listen_dicom(config, &spool, clock, shutdown).await?;
+    let about = About {
+        name: party.name().to_owned(),
+        spool: spool.clone(),
+        store: store.clone(),
+        hints: hints.clone(),
+    };
+    let router = web::router(
+        web_state(config, dir, &consult, &spool, clock)?,
+        status::routes(about),
+    );
+    let server = Server::bind(config.web.listen, Limits::default())
+        .await
+        .map_err(listen("DICOMweb", config.web.listen))?;
+    let addresses = Addresses {
+        dicom,
+        web: server.local_addr(),
+        admin: admin_address,
+    };
+
+    let stop = shutdown.token();
+    shutdown.spawn("admin", {
+        let stop = stop.clone();
+        async move {
+            admin.serve(stop).await;
+        }
+    });
+    shutdown.spawn("DICOMweb", {
+        let stop = stop.clone();
+        async move {
+            server.serve(router, stop).await;
+        }
+    });
+    let outbox = data.join("outbox");
+    std::fs::create_dir_all(&outbox)?;
+    let outsource = Arc::new(Outsource {
+        party: party.clone(),
+        spool,
+        store,
+        trust,
+        quiet: Duration::from_secs_f64(config.outsource.quiet_seconds.max(0.0)),
+        outbox,
+    });
+    shutdown.spawn("outsourcing", outsource.run(LOOK_EVERY, stop.clone()));
+    shutdown.spawn(
+        "hints",
+        poll_hints(
+            consult,
+            config.consult.stack_poll_seconds,
+            shutdown.clone(),
+            clock.clone(),
+        ),
+    );
+    let tls = client_config(party.identity(), Expect::role(Role::Trust))?;
+    let renewal = Client::new(&config.trust.url, tls)?;
+    shutdown.spawn(
+        "renewal",
+        keep_renewed(party.identity().clone(), renewal, Vec::new(), stop),
+    );
+    info!(dicom = %addresses.dicom, web = %addresses.web, admin = %addresses.admin, "gateway serves");
+    Ok(addresses)
+}
+
+/// Runs the gateway of `dir` until SIGTERM.
+pub async fn run(config: &GatewayConfig, dir: &Path) -> Result<(), StartError> {
+    let shutdown = Shutdown::new();
+    shutdown.on_signals()?;
+    serve(config, dir, &Clock::system(), &shutdown).await?;
+    shutdown.stopping().await;
+    if !shutdown.finish(DRAIN).await {
+        warn!("not everything had finished; it is taken up again at the next start");
+    }
+    Ok(())
+}
+
+async fn listen_dicom(
+    config: &GatewayConfig,
+    spool: &Arc<Spool>,
+    clock: &Clock,
+    shutdown: &Shutdown,
+) -> Result<SocketAddr, StartError> {
+    let section = &config.dicom;
+    let listener = TcpListener::bind(section.listen)
+        .await
+        .map_err(listen("DICOM", section.listen))?;
+    let address = listener.local_addr()?;
+    let scp = Scp::new(
+        ScpConfig {
+            listen: address,
+            ae_titles: vec![section.ae_title.clone()],
+            calling_ae_titles: section.calling_ae_titles.clone(),
+            max_associations: section.max_associations,
+            max_object_bytes: section.max_object_mib * MIB,
+            ..ScpConfig::default()
+        },
+        spool.clone(),
+        now(clock),
+    );
+    let stop = shutdown.token();
+    shutdown.spawn("DICOM", async move { scp.serve(listener, stop).await });
+    Ok(address)
+}
+
+fn web_state(
+    config: &GatewayConfig,
+    dir: &Path,
+    consult: &Arc<Consult>,
+    spool: &Arc<Spool>,
+    clock: &Clock,
+) -> Result<Web, StartError> {
+    let users = users::read(&dir.join(&config.users_file))?;
+    let limits = WebLimits {
+        request_bytes: config.web.max_request_mib * MIB,
+        object_bytes: config.dicom.max_object_mib * MIB,
+        ..WebLimits::default()
+    };
+    Ok(Web {
+        archive: consult.clone(),
+        spool: spool.clone(),
+        users: Arc::new(users),
+        now: now(clock),
+        on_stored: Arc::new(|_| {}),
+        limits,
+    })
+}
+
+/// Hints are fetched when generations appear, not when somebody reads (docs/protocol.md 7.2).
+async fn poll_hints(consult: Arc<Consult>, every: f64, shutdown: Shutdown, clock: Clock) {
+    let every = Duration::from_secs_f64(every.max(0.1));
+    loop {
+        if let Err(error) = consult.refresh_hints().await {
+            warn!(error = %in_one_line(&error), "hints could not be refreshed; it is tried again");
+        }
+        tokio::select! {
+            () = shutdown.stopping() => return,
+            () = clock.sleep(every) => {}
+        }
+    }
+}
+
+fn now(clock: &Clock) -> crate::dicom::scp::Now {
+    let clock = clock.clone();
+    Arc::new(move || clock.now().as_millis())
+}
+
+fn listen(what: &'static str, address: SocketAddr) -> impl FnOnce(io::Error) -> StartError {
+    move |source| StartError::Listen {
+        what,
+        address,
+        source,
+    }
+}

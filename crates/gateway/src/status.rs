@@ -1,0 +1,90 @@
+//! What a gateway says of itself to its own users: `/api/status` and `/api/fetches`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+use harpo_service::http::ApiError;
+use serde::{Deserialize, Serialize};
+
+use crate::hints::Hints;
+use crate::spool::Spool;
+use crate::store::{FetchRow, Store};
+
+/// Rows of `/api/fetches`.
+const FETCHES: u32 = 1000;
+
+/// `GET /api/status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The hospital.
+    pub name: String,
+    /// Instances acknowledged to senders and not deposited yet.
+    pub waiting_instances: usize,
+    /// Bundles whose receipt is here.
+    pub deposited_bundles: u64,
+    /// Bundles that trust refused for good; their instances are in the spool.
+    pub refused_bundles: u64,
+    /// Generations of the stack whose hints are here and summed.
+    pub stack_generations: usize,
+}
+
+/// What the interface reads.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// The hospital.
+    pub name: String,
+    /// Arrivals.
+    pub spool: Arc<Spool>,
+    /// Receipts and fetches.
+    pub store: Store,
+    /// Hints.
+    pub hints: Arc<Hints>,
+}
+
+/// The routes, to be put behind authentication.
+pub fn routes(about: About) -> Router {
+    Router::new()
+        .route("/api/status", get(status))
+        .route("/api/fetches", get(fetches))
+        .with_state(about)
+}
+
+async fn status(State(about): State<About>) -> Result<Json<Status>, ApiError> {
+    let spool = about.spool.clone();
+    let closed = crate::blocking(move || spool.closed())
+        .await
+        .map_err(|e| ApiError::internal(&e))?;
+    let open: usize = about
+        .spool
+        .open_studies()
+        .iter()
+        .map(|study| study.instances)
+        .sum();
+    let (deposited_bundles, refused_bundles) = about
+        .store
+        .deposits()
+        .await
+        .map_err(|e| ApiError::internal(&e))?;
+    Ok(Json(Status {
+        name: about.name,
+        waiting_instances: open
+            + closed
+                .iter()
+                .map(|bundle| bundle.instances.len())
+                .sum::<usize>(),
+        deposited_bundles,
+        refused_bundles,
+        stack_generations: about.hints.generations_held(),
+    }))
+}
+
+async fn fetches(State(about): State<About>) -> Result<Json<Vec<FetchRow>>, ApiError> {
+    about
+        .store
+        .fetches(FETCHES)
+        .await
+        .map(Json)
+        .map_err(|e| ApiError::internal(&e))
+}

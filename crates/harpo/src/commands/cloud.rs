@@ -1,0 +1,95 @@
+//! `harpo cloud`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Subcommand;
+use harpo_cloud::config::CloudConfig;
+use harpo_service::clock::Clock;
+use harpo_service::files;
+use harpo_service::shutdown::Shutdown;
+use harpo_service::telemetry;
+
+const FILE: &str = "cloud.toml";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cloud {
+    /// Join a network with a one-time code from trust
+    Init {
+        /// Folder for configuration and data
+        #[arg(long)]
+        dir: PathBuf,
+        /// Address of trust, https://HOST:PORT
+        #[arg(long, value_name = "URL")]
+        trust: String,
+        /// One-time code that `harpo trust enrol --role cloud` printed
+        #[arg(long)]
+        code: String,
+        /// DNS name or IP address at which others reach this cloud; repeatable
+        #[arg(long = "server-name", value_name = "NAME", default_values = ["localhost", "127.0.0.1"])]
+        server_names: Vec<String>,
+    },
+    /// Serve until SIGTERM
+    Serve {
+        /// Folder made by `init`
+        #[arg(long)]
+        dir: PathBuf,
+    },
+}
+
+impl Cloud {
+    pub(crate) async fn run(self) -> Result<()> {
+        match self {
+            Self::Init {
+                dir,
+                trust,
+                code,
+                server_names,
+            } => init(&dir, &trust, &code, server_names).await,
+            Self::Serve { dir } => serve(&dir).await,
+        }
+    }
+}
+
+async fn init(dir: &Path, trust: &str, code: &str, server_names: Vec<String>) -> Result<()> {
+    let file = dir.join(FILE);
+    if file.exists() {
+        bail!(
+            "{} exists already; choose another folder, or remove it to begin anew",
+            file.display()
+        );
+    }
+    files::create_dir_durable(dir, 0o700).with_context(|| dir.display().to_string())?;
+    let config = CloudConfig::new(dir.join("data"));
+    harpo_cloud::enrol::enrol(&config, code, trust, server_names, &Clock::system()).await?;
+    files::write_durable(&file, template().as_bytes(), 0o600)?;
+    eprintln!("enrolled; next: harpo cloud serve --dir {}", dir.display());
+    Ok(())
+}
+
+async fn serve(dir: &Path) -> Result<()> {
+    let mut config = CloudConfig::load(&dir.join(FILE))?;
+    config.data_dir = dir.join(&config.data_dir);
+    telemetry::init(&config.log)?;
+    let shutdown = Shutdown::new();
+    shutdown.on_signals()?;
+    let running = harpo_cloud::serve(config, Clock::system(), shutdown).await?;
+    tracing::info!(address = %running.address(), admin = %running.admin_address(), "cloud serves");
+    running.finished().await;
+    Ok(())
+}
+
+/// The sample configuration with its data beside it.
+fn template() -> String {
+    let sample = include_str!("../../../../docs/examples/cloud.toml");
+    sample
+        .lines()
+        .map(|line| {
+            if line.starts_with("data_dir") {
+                "data_dir = \"data\""
+            } else {
+                line
+            }
+        })
+        .fold(String::new(), |text, line| text + line + "\n")
+}

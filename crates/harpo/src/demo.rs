@@ -1,0 +1,524 @@
+//! `harpo demo`: a study goes from one hospital through trust into the cloud and comes back to
+//! another, with everybody a process of its own and every byte on a real connection.
+
+mod network;
+mod report;
+mod screen;
+mod study;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use harpo_gateway::dicom::scu;
+use harpo_gateway::status::Status;
+use harpo_gateway::store::FetchRow;
+use harpo_protocol::cell::Layout;
+
+use network::{Harpo, Hospital, Network, text};
+use report::Report;
+use screen::{Screen, megabytes};
+use study::Originals;
+
+mod visit;
+use visit::Visitor;
+
+const MIB: u64 = 1 << 20;
+const DEFAULT_STACK_MIB: u64 = 256;
+/// How long a stage of the demo may take before it is called stuck.
+const STUCK: Duration = Duration::from_secs(600);
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// DICOM files to send; a synthetic CT study if none.
+    pub folder: Option<PathBuf>,
+    /// Leave everything running.
+    pub keep: bool,
+    /// Where the parties keep their data; a temporary folder if none.
+    pub dir: Option<PathBuf>,
+    /// Size of the stack; what the files need, at least 256, if none.
+    pub stack_mib: Option<u64>,
+    /// Where the report goes.
+    pub report: Option<PathBuf>,
+}
+
+/// Runs the demo; an error if anything was not right.
+pub(crate) async fn run(options: Options) -> Result<()> {
+    let temporary = tempfile::tempdir()?;
+    let dir = match &options.dir {
+        Some(dir) => {
+            if dir.exists() && fs::read_dir(dir)?.next().is_some() {
+                bail!(
+                    "{} is not empty; give an empty or new folder",
+                    dir.display()
+                );
+            }
+            fs::create_dir_all(dir)?;
+            dir.clone()
+        }
+        None => temporary.path().to_owned(),
+    };
+    let mut demo = Demo::prepare(&options, &dir).await?;
+    let result = demo.tell().await;
+    if let Some(path) = &options.report {
+        let json = serde_json::to_string_pretty(&demo.report)?;
+        fs::write(path, json + "\n").with_context(|| path.display().to_string())?;
+    }
+    if result.is_ok() && options.keep {
+        demo.keep().await?;
+    }
+    demo.network.stop().await;
+    result
+}
+
+struct Demo {
+    screen: Screen,
+    network: Network,
+    originals: Originals,
+    layout: Layout,
+    report: Report,
+}
+
+impl Demo {
+    async fn prepare(options: &Options, dir: &Path) -> Result<Self> {
+        let mut screen = Screen::new();
+        screen.title(
+            "Harpocrates",
+            "sharing medical images through a cloud that cannot tell whose they are",
+        );
+        screen.step("A study");
+        let originals = match &options.folder {
+            Some(folder) => Originals::collect(folder)?,
+            None => {
+                let spinner = screen.spinner("computing a CT phantom");
+                let made = Originals::synthetic(&dir.join("phantom"))?;
+                spinner.finish_and_clear();
+                made
+            }
+        };
+        screen.note(&format!(
+            "{} instances in {} studies, {}{}",
+            originals.instances.len(),
+            originals.studies().len(),
+            megabytes(originals.bytes()),
+            if options.folder.is_none() {
+                ", a synthetic CT phantom"
+            } else {
+                ""
+            },
+        ));
+        for skipped in &originals.skipped {
+            screen.note(&format!("skipped {}: {}", skipped.file, skipped.reason));
+        }
+        let layout = layout(options.stack_mib, &originals)?;
+        screen.step(
+            "A network of four, each a process of its own on loopback, mutual TLS 1.3 in between",
+        );
+        let spinner = screen.spinner("enrolling and starting");
+        let network = Network::start(dir, layout).await?;
+        spinner.finish_and_clear();
+        screen.note(&format!("trust      https://{}", network.trust));
+        screen.note(&format!("cloud      https://{}", network.cloud));
+        for hospital in [&network.producer, &network.consumer] {
+            screen.note(&format!(
+                "{:10} {} DICOM {}, DICOMweb http://{}/dicom-web",
+                if hospital.dicom == network.producer.dicom {
+                    "producer"
+                } else {
+                    "consumer"
+                },
+                hospital.name,
+                hospital.dicom,
+                hospital.web
+            ));
+        }
+        Ok(Self {
+            screen,
+            network,
+            originals,
+            layout,
+            report: Report::default(),
+        })
+    }
+
+    async fn tell(&mut self) -> Result<()> {
+        let begun = begin();
+        self.send().await?;
+        self.wait_for_deposits().await?;
+        self.report.outsource_seconds = begun.elapsed().as_secs_f64();
+        let from_cache = self.consult_from_cache().await?;
+        self.seal().await?;
+        let from_cloud = self.consult_from_cloud().await?;
+        self.verdict(from_cache && from_cloud)
+    }
+
+    async fn send(&mut self) -> Result<()> {
+        let name = self.network.producer.name;
+        self.screen
+            .step(&format!("Outsourcing: C-STORE to the gateway of {name}"));
+        let files: Vec<PathBuf> = self
+            .originals
+            .instances
+            .iter()
+            .map(|i| i.path.clone())
+            .collect();
+        let bar = self.screen.bar(files.len() as u64, "sending", false);
+        let peer = scu::Peer {
+            address: self.network.producer.dicom,
+            calling_ae_title: "DEMO-CT".into(),
+            called_ae_title: "HARPO".into(),
+            timeout: Duration::from_secs(30),
+        };
+        let results = scu::send(&peer, &files, |_| bar.inc(1)).await?;
+        bar.finish_and_clear();
+        for sent in &results {
+            if let Err(error) = &sent.result {
+                self.screen
+                    .note(&format!("skipped {}: {error}", sent.path.display()));
+                self.originals.refuse(&sent.path, &error.to_string());
+            }
+        }
+        self.report.instances_sent = self.originals.instances.len();
+        self.report.study_bytes = self.originals.bytes();
+        self.report.skipped.clone_from(&self.originals.skipped);
+        if self.originals.instances.is_empty() {
+            bail!("the gateway stored none of the instances");
+        }
+        self.screen.good(&format!(
+            "{} instances acknowledged, durable in the spool",
+            self.report.instances_sent
+        ));
+        Ok(())
+    }
+
+    async fn wait_for_deposits(&mut self) -> Result<()> {
+        let visitor = Visitor::new(&self.network.producer)?;
+        let spinner = self.screen.spinner("sealing and depositing");
+        let wanted = self.originals.studies().len() as u64;
+        let begun = begin();
+        let status = loop {
+            self.network.check()?;
+            let status: Status = visitor.status().await?;
+            if status.refused_bundles > 0 {
+                bail!(
+                    "trust refused {} bundles; see {}",
+                    status.refused_bundles,
+                    self.network.producer.dir.join("log.txt").display()
+                );
+            }
+            if status.deposited_bundles >= wanted && status.waiting_instances == 0 {
+                break status;
+            }
+            stuck(begun, "depositing")?;
+            pause().await;
+        };
+        spinner.finish_and_clear();
+        self.screen.good(&format!(
+            "{} bundles sealed, signed, deposited; trust's signed receipts kept",
+            status.deposited_bundles
+        ));
+        let saw = self.cloud_saw()?;
+        self.screen.columns(
+            &[
+                format!(
+                    "{}: {} instances of {wanted} studies left the PACS",
+                    self.network.producer.name, self.report.instances_sent
+                ),
+                "trust: sealed fragments, a manifest and a signature; no pixels".into(),
+            ],
+            &[describe(&saw)],
+        );
+        Ok(())
+    }
+
+    async fn consult_from_cache(&mut self) -> Result<bool> {
+        let name = self.network.consumer.name;
+        self.screen.step(&format!(
+            "Consultation at {name}, minutes later: cache first"
+        ));
+        let before = self.cloud_saw()?;
+        let (right, seconds) = self.consult().await?;
+        self.report.cache_consult_seconds = seconds;
+        let after = self.cloud_saw()?;
+        self.report.cloud_saw_before_sealing.clone_from(&after);
+        let exact = right == self.originals.instances.len();
+        self.judge(exact, right, seconds, "from trust's upload cache");
+        self.screen.columns(
+            &[format!(
+                "{name}: the whole study, verified, in {seconds:.1} s"
+            )],
+            &[describe(&after)],
+        );
+        if before != after {
+            self.screen
+                .bad("the cloud saw something while it should have seen nothing");
+        }
+        Ok(exact && before == after)
+    }
+
+    async fn seal(&mut self) -> Result<()> {
+        self.screen
+            .step("The generation is padded with cover, shuffled, sealed and encoded");
+        let slots = u64::from(self.layout.slots);
+        Harpo::new()?
+            .run(&["trust", "seal", "--dir", text(&self.network.trust_dir)?])
+            .await?;
+        let bar = self.screen.bar(slots, "slots to the cloud", false);
+        let begun = begin();
+        loop {
+            self.network.check()?;
+            let saw = self.cloud_saw()?;
+            let written = saw.get("write").copied().unwrap_or(0);
+            bar.set_position(written.min(slots));
+            if written >= slots {
+                bar.set_message("encoding, computing the hint");
+            }
+            if saw.contains_key("seal")
+                && Visitor::new(&self.network.consumer)?
+                    .status()
+                    .await?
+                    .stack_generations
+                    > 0
+            {
+                break;
+            }
+            stuck(begun, "sealing")?;
+            pause().await;
+        }
+        bar.finish_and_clear();
+        let size = slots * u64::from(self.layout.slot_bytes());
+        self.screen.good(&format!(
+            "{slots} slots of {} sealed: the anonymity set of every retrieval",
+            megabytes(u64::from(self.layout.slot_bytes()))
+        ));
+        self.screen.columns(
+            &[
+                "trust: which cells are whose; which slots are cover".into(),
+                "both gateways: the same hints, fetched once".into(),
+            ],
+            &[
+                format!(
+                    "{slots} writes of {} random bytes each, in random order ({})",
+                    self.layout.slot_bytes(),
+                    megabytes(size)
+                ),
+                describe(&self.cloud_saw()?),
+            ],
+        );
+        Ok(())
+    }
+
+    async fn consult_from_cloud(&mut self) -> Result<bool> {
+        let name = self.network.consumer.name;
+        self.screen.step(&format!(
+            "Consultation at {name}, weeks later: obliviously from the cloud"
+        ));
+        let dir = text(&self.network.consumer.dir)?;
+        Harpo::new()?
+            .run(&["gateway", "cache", "clear", "--dir", dir])
+            .await?;
+        let (right, seconds) = self.consult().await?;
+        self.report.consult_seconds = seconds;
+        self.report.instances_received = right;
+        let visitor = Visitor::new(&self.network.consumer)?;
+        let fetches: Vec<FetchRow> = visitor.fetches().await?;
+        self.account(&fetches);
+        let exact = right == self.originals.instances.len();
+        self.judge(exact, right, seconds, "from the cloud");
+        let report = &self.report;
+        let saw = self.cloud_saw()?;
+        self.screen.columns(
+            &[
+                format!(
+                    "{name}: {right} instances in {seconds:.1} s; {} up, {} down",
+                    megabytes(report.wire_bytes_up),
+                    megabytes(report.wire_bytes_down)
+                ),
+                "each verified: signature, digests, position".into(),
+            ],
+            &[
+                format!(
+                    "{} queries, each over all of {}: which slots, real or dummy, it cannot tell",
+                    report.queries,
+                    megabytes(report.stack_bytes)
+                ),
+                describe(&saw),
+            ],
+        );
+        self.report.cloud_saw = saw;
+        Ok(exact)
+    }
+
+    /// Fetches every study at the consumer and compares; how many instances are right, and the time.
+    async fn consult(&mut self) -> Result<(usize, f64)> {
+        let visitor = Visitor::new(&self.network.consumer)?;
+        let bar = self.screen.bar(self.report.study_bytes, "fetching", true);
+        let mut right = 0;
+        let mut seconds = 0.0;
+        for study in self.originals.studies() {
+            let begun = begin();
+            let received = visitor.study(&study, |bytes| bar.inc(bytes)).await?;
+            seconds += begun.elapsed().as_secs_f64();
+            let (good, wrong) = self.originals.compare(&study, &received);
+            right += good;
+            for complaint in wrong.iter().take(5) {
+                self.screen.bad(complaint);
+            }
+        }
+        bar.finish_and_clear();
+        Ok((right, seconds))
+    }
+
+    /// Adds up what the consumer's gateway noted of its fetches from the cloud.
+    fn account(&mut self, fetches: &[FetchRow]) {
+        let report = &mut self.report;
+        for fetch in fetches
+            .iter()
+            .filter(|f| f.source == "stack" && f.outcome == "opened")
+        {
+            report.fragments += fetch.fragments;
+            report.queries += fetch.queries;
+            report.wire_bytes_up += fetch.bytes_up;
+            report.wire_bytes_down += fetch.bytes_down;
+            report.stack_bytes = fetch.stack_bytes;
+            report.hint_bytes = fetch.hint_bytes;
+        }
+    }
+
+    fn judge(&self, exact: bool, right: usize, seconds: f64, from: &str) {
+        let of = self.originals.instances.len();
+        match exact {
+            true => self.screen.good(&format!(
+                "{right} of {of} instances byte for byte {from} in {seconds:.1} s"
+            )),
+            false => self.screen.bad(&format!(
+                "only {right} of {of} instances byte for byte {from}"
+            )),
+        }
+    }
+
+    fn verdict(&mut self, exact: bool) -> Result<()> {
+        self.report.bit_exact = exact;
+        self.screen.step("Verdict");
+        if !exact {
+            bail!("not everything was right; see above");
+        }
+        self.screen
+            .good("every instance came back byte for byte, twice");
+        self.screen
+            .good("the cloud knows that somebody wrote, and that somebody read something");
+        Ok(())
+    }
+
+    async fn keep(&mut self) -> Result<()> {
+        self.screen.step("Everything stays running until Ctrl-C");
+        for hospital in [&self.network.producer, &self.network.consumer] {
+            let Hospital {
+                name,
+                dicom,
+                web,
+                user,
+                token,
+                ..
+            } = hospital;
+            self.screen.note(&format!("{name}: http://{web}/ (user {user}, token {token}); C-STORE {dicom}, called AE title HARPO"));
+        }
+        self.screen.note(&format!(
+            "the cloud's log: {}",
+            self.events_path().display()
+        ));
+        tokio::signal::ctrl_c().await?;
+        Ok(())
+    }
+
+    fn events_path(&self) -> PathBuf {
+        self.network.cloud_dir.join("data").join("events.jsonl")
+    }
+
+    /// Event kinds in the cloud's own log, with counts.
+    fn cloud_saw(&self) -> Result<BTreeMap<String, u64>> {
+        let log = match fs::read_to_string(self.events_path()) {
+            Ok(log) => log,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error).context("reading the cloud's log"),
+        };
+        let mut counts = BTreeMap::new();
+        for line in log.lines() {
+            // The last line may still be being written.
+            if let Ok(event) = serde_json::from_str::<serde_json::Value>(line)
+                && let Some(kind) = event["event"].as_str()
+            {
+                *counts.entry(kind.to_owned()).or_default() += 1;
+            }
+        }
+        Ok(counts)
+    }
+}
+
+/// Slots of 16 cells so that the stack has the size asked for, with at least 64 slots where it can.
+fn layout(stack_mib: Option<u64>, originals: &Originals) -> Result<Layout> {
+    let studies = originals.studies().len() as u64;
+    let fit = |mib: u64| {
+        let slot = (mib * MIB / 64)
+            .next_power_of_two()
+            .clamp(64 << 10, 4 << 20);
+        let slots = (mib * MIB / slot).clamp(8, 1 << 14);
+        // The end of each study may need a slot that nobody shares.
+        let needed = originals.bytes() + originals.bytes() / 16 + studies * slot;
+        (slots * slot >= needed).then_some((slot, slots))
+    };
+    let smallest = || {
+        (0..16)
+            .map(|power| 1 << power)
+            .find(|mib| fit(*mib).is_some())
+    };
+    let chosen = match stack_mib {
+        Some(mib) => fit(mib),
+        None => smallest().and_then(|mib| fit(mib.max(DEFAULT_STACK_MIB))),
+    };
+    let Some((slot, slots)) = chosen else {
+        bail!(
+            "the stack is too small for {}; use --stack-mib {} or more",
+            megabytes(originals.bytes()),
+            smallest().unwrap_or(1 << 16),
+        );
+    };
+    Ok(Layout {
+        cell_bytes: (slot / 16) as u32,
+        cells_per_slot: 16,
+        slots: slots as u32,
+    })
+}
+
+fn describe(saw: &BTreeMap<String, u64>) -> String {
+    if saw.is_empty() {
+        return "nothing".into();
+    }
+    let kinds: Vec<String> = saw
+        .iter()
+        .map(|(kind, count)| format!("{count} {kind}"))
+        .collect();
+    format!("its whole log: {}", kinds.join(", "))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the demo times itself for people to read"
+)]
+fn begin() -> Instant {
+    Instant::now()
+}
+
+fn stuck(begun: Instant, stage: &str) -> Result<()> {
+    if begun.elapsed() > STUCK {
+        bail!("{stage} took longer than {STUCK:?}");
+    }
+    Ok(())
+}
+
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}

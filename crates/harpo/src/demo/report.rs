@@ -1,0 +1,51 @@
+//! The demo's report: one JSON object.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// `--report FILE`. Seconds are wall-clock time; bytes of the wire are those of message bodies.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Report {
+    /// Instances that the producer's gateway acknowledged.
+    pub instances_sent: usize,
+    /// Instances that came back from the cloud and were compared.
+    pub instances_received: usize,
+    /// Files that could not be sent, with the reason.
+    pub skipped: Vec<Skipped>,
+    /// Whether every instance came back byte for byte, from the upload cache and from the cloud.
+    pub bit_exact: bool,
+    /// Size of the instances sent.
+    pub study_bytes: u64,
+    /// Fragments of their bundles.
+    pub fragments: u64,
+    /// Oblivious queries, dummies included.
+    pub queries: u64,
+    /// Size of the stack that every query covered.
+    pub stack_bytes: u64,
+    /// Size of its hints, fetched once, before.
+    pub hint_bytes: u64,
+    /// Bytes of the retrieval to the cloud.
+    pub wire_bytes_up: u64,
+    /// Bytes of the retrieval from the cloud.
+    pub wire_bytes_down: u64,
+    /// From the first C-STORE to the last receipt.
+    pub outsource_seconds: f64,
+    /// From asking to the last instance, through the upload cache.
+    pub cache_consult_seconds: f64,
+    /// From asking to the last instance, obliviously from the cloud.
+    pub consult_seconds: f64,
+    /// Event kinds in the cloud's log, with counts.
+    pub cloud_saw: BTreeMap<String, u64>,
+    /// The same while the bundles were in the upload cache only.
+    pub cloud_saw_before_sealing: BTreeMap<String, u64>,
+}
+
+/// A file that was not sent.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Skipped {
+    /// Its path.
+    pub file: String,
+    /// Why.
+    pub reason: String,
+}

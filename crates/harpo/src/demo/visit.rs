@@ -1,0 +1,83 @@
+//! What a user of a hospital does: asks the gateway of that hospital over DICOMweb.
+
+use std::io::{Cursor, Read as _};
+
+use anyhow::{Context as _, Result, bail};
+use futures_util::StreamExt as _;
+use harpo_gateway::status::Status;
+use harpo_gateway::store::FetchRow;
+use harpo_service::http::{Client, Request};
+use http::{HeaderValue, header};
+use zip::ZipArchive;
+
+use super::network::Hospital;
+
+/// Largest answer with figures.
+const SMALL: usize = 1 << 20;
+/// Largest study that the demo holds in memory.
+const LARGEST: usize = 4 << 30;
+
+/// A user at a hospital.
+pub(crate) struct Visitor {
+    client: Client,
+    authorization: HeaderValue,
+}
+
+impl Visitor {
+    /// The hospital's own user.
+    pub(crate) fn new(hospital: &Hospital) -> Result<Self> {
+        Ok(Self {
+            client: Client::plain(&format!("http://{}", hospital.web))?,
+            authorization: HeaderValue::try_from(format!("Bearer {}", hospital.token))?,
+        })
+    }
+
+    /// What the gateway says of itself.
+    pub(crate) async fn status(&self) -> Result<Status> {
+        Ok(self.get("/api/status").send_json(SMALL).await?)
+    }
+
+    /// What its fetches cost, newest first.
+    pub(crate) async fn fetches(&self) -> Result<Vec<FetchRow>> {
+        Ok(self.get("/api/fetches").send_json(SMALL).await?)
+    }
+
+    /// Every instance of a study, as a zip download brings it.
+    pub(crate) async fn study(
+        &self,
+        study: &str,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Vec<Vec<u8>>> {
+        let request = self
+            .get(&format!("/dicom-web/studies/{study}"))
+            .header(header::ACCEPT, HeaderValue::from_static("application/zip"));
+        let response = request
+            .send()
+            .await
+            .with_context(|| format!("fetching study {study}"))?;
+        let mut stream = response.stream();
+        let mut bytes = Vec::new();
+        while let Some(piece) = stream.next().await {
+            let piece = piece?;
+            if bytes.len() + piece.len() > LARGEST {
+                bail!("study {study} is larger than the demo takes");
+            }
+            progress(piece.len() as u64);
+            bytes.extend_from_slice(&piece);
+        }
+        let mut archive = ZipArchive::new(Cursor::new(bytes))?;
+        (0..archive.len())
+            .map(|index| {
+                let mut file = Vec::new();
+                archive.by_index(index)?.read_to_end(&mut file)?;
+                Ok(file)
+            })
+            .collect()
+    }
+
+    fn get(&self, path: &str) -> Request {
+        self.client
+            .get(path)
+            .header(header::AUTHORIZATION, self.authorization.clone())
+    }
+}

@@ -1,0 +1,54 @@
+//! `harpo`: every party of the network in one program, and a demo of all of them.
+
+mod commands;
+mod demo;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Share medical images through a public cloud that cannot tell whose they are.
+///
+/// A network is one trust service, one cloud and a gateway at each hospital. `harpo demo` shows all
+/// of them at work on this machine; `init` and `serve` of each party run them for real.
+#[derive(Debug, Parser)]
+#[command(name = "harpo", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Send a study from one hospital to another through the cloud, and show who saw what
+    Demo(commands::demo::Demo),
+    /// The trusted third party: authority, policy, placement, keys, audit
+    #[command(subcommand)]
+    Trust(commands::trust::Trust),
+    /// The untrusted provider: stores slots and answers oblivious queries
+    #[command(subcommand)]
+    Cloud(commands::cloud::Cloud),
+    /// The hospital's side: DICOM and DICOMweb in, sealed bundles out, and back
+    #[command(subcommand)]
+    Gateway(commands::gateway::Gateway),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Demo(command) => command.run().await,
+        Command::Trust(command) => command.run().await,
+        Command::Cloud(command) => command.run().await,
+        Command::Gateway(command) => command.run().await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("harpo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
