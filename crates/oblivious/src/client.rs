@@ -36,7 +36,7 @@ impl std::fmt::Debug for Choice {
 /// it is wiped when dropped and never used for a second query.
 pub struct Secret {
     /// s at the roots.
-    values: Values,
+    pub(crate) values: Values,
     params: &'static Params,
     shape: Shape,
     stack: [u8; 32],
@@ -262,13 +262,14 @@ impl Task for Decode<'_> {
             .zip(self.symbols.as_chunks::<LANES>().0)
             .zip(packed)
         {
-            let row: Row = std::array::from_fn(|lane| {
+            let mut row: Row = [0; LANES];
+            for lane in 0..LANES {
                 let answered = u64::from(symbols[lane]) << (64 - self.params.answer_bits);
                 let phase = answered.wrapping_sub(ring.fraction(a[lane], b[lane]));
                 // Rounded to a multiple of 2^-bits, then back from centred values.
                 let rounded = phase.wrapping_add(1 << (63 - bits)) >> (64 - bits);
-                (rounded as u32).wrapping_add(1 << (bits - 1)) & ((1 << bits) - 1)
-            });
+                row[lane] = (rounded as u32).wrapping_add(1 << (bits - 1)) & ((1 << bits) - 1);
+            }
             bits::pack(&row, bits, bytes);
         }
     }

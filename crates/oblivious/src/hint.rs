@@ -242,7 +242,9 @@ impl Task for Combine<'_> {
         let scratch = scratch.as_mut_slice();
         for (prime, sums) in Ring::get().primes.iter().zip(self.rows.chunks_exact_mut(N)) {
             for (row, coefficients) in scratch.iter_mut().zip(self.coefficients) {
-                *row = coefficients.map(|c| residue(prime, c, self.drop, self.subtract));
+                for (residue, coefficient) in row.iter_mut().zip(coefficients) {
+                    *residue = expand(prime, *coefficient, self.drop, self.subtract);
+                }
             }
             forward(simd, prime, scratch);
             for (sum, row) in sums.iter_mut().zip(scratch.iter()) {
@@ -255,9 +257,9 @@ impl Task for Combine<'_> {
 
 /// The middle of what a hint's coefficient stands for, or its negative, modulo a prime.
 #[inline(always)]
-fn residue(prime: &Prime, coefficient: u32, drop: u32, subtract: bool) -> u32 {
+fn expand(prime: &Prime, coefficient: u32, drop: u32, subtract: bool) -> u32 {
     let value = u64::from(coefficient) << drop | 1 << (drop - 1);
-    let residue = (value % u64::from(prime.value)) as u32;
+    let residue = prime.reduce(value);
     if subtract {
         prime.value - residue
     } else {

@@ -150,6 +150,17 @@ impl Batch<Coeff> {
 }
 
 impl Batch<Ntt> {
+    /// Values at the roots from 2 n rows.
+    #[cfg(test)]
+    pub(crate) fn from_rows(source: &[Row]) -> Self {
+        let mut rows = Rows::zero(2 * N);
+        rows.as_mut_slice().copy_from_slice(source);
+        Batch {
+            rows,
+            domain: PhantomData,
+        }
+    }
+
     /// To coefficients.
     pub(crate) fn into_coeff(mut self, kernel: Kernel) -> Batch<Coeff> {
         let ring = Ring::get();

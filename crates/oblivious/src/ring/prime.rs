@@ -57,6 +57,15 @@ impl Prime {
         (u64::from(a) * u64::from(b) % u64::from(self.value)) as u32
     }
 
+    /// `value` modulo the prime.
+    #[inline(always)]
+    pub(crate) fn reduce(&self, value: u64) -> u32 {
+        let quotient = (u128::from(value) * u128::from(self.reciprocal)) >> 64;
+        // Below twice the prime, as the reciprocal is less than 1 too small.
+        let rest = (value - quotient as u64 * u64::from(self.value)) as u32;
+        rest.min(rest.wrapping_sub(self.value))
+    }
+
     pub(crate) fn power(&self, base: u32, exponent: u32) -> u32 {
         (0..32).rev().fold(1, |result, bit| {
             let square = self.multiply(result, result);

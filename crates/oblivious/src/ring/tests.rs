@@ -1,1 +1,280 @@
+use proptest::prelude::*;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+
+use super::transform::{Forward, Inverse};
 use super::*;
+
+fn random_rows(len: usize, prime: &Prime, rng: &mut ChaCha20Rng) -> Vec<Row> {
+    (0..len)
+        .map(|_| std::array::from_fn(|_| rng.next_u32() % prime.value))
+        .collect()
+}
+
+fn random_batch(rng: &mut ChaCha20Rng) -> Batch<Coeff> {
+    let mut batch = Batch::zero();
+    for (index, prime) in Ring::get().primes.iter().enumerate() {
+        batch
+            .residues_mut(index)
+            .copy_from_slice(&random_rows(N, prime, rng));
+    }
+    batch
+}
+
+fn lane(batch: &Batch<Coeff>, prime: usize, lane: usize) -> Vec<u32> {
+    batch.residues(prime).iter().map(|row| row[lane]).collect()
+}
+
+/// The product modulo X^n + 1 and a prime, by the definition.
+fn schoolbook(a: &[u32], b: &[u32], prime: u32) -> Vec<u32> {
+    let mut sums = vec![0i128; N];
+    for (i, x) in a.iter().enumerate() {
+        for (j, y) in b.iter().enumerate() {
+            let product = i128::from(u64::from(*x) * u64::from(*y));
+            sums[(i + j) % N] += if i + j < N { product } else { -product };
+        }
+    }
+    sums.into_iter()
+        .map(|sum| sum.rem_euclid(i128::from(prime)) as u32)
+        .collect()
+}
+
+/// Multiplies every lane of `a` by lane 0 of `b`.
+fn product(kernel: Kernel, a: Batch<Coeff>, b: Batch<Coeff>) -> Batch<Coeff> {
+    let values = Values::first_of(&b.into_ntt(kernel));
+    let mut a = a.into_ntt(kernel);
+    a.multiply(kernel, &values);
+    a.into_coeff(kernel)
+}
+
+fn copy(batch: &Batch<Coeff>) -> Batch<Coeff> {
+    let mut copy = Batch::zero();
+    copy.rows
+        .as_mut_slice()
+        .copy_from_slice(batch.rows.as_slice());
+    copy
+}
+
+fn sum(a: &Batch<Coeff>, b: &Batch<Coeff>) -> Batch<Coeff> {
+    let mut total = copy(a);
+    for (index, prime) in PRIMES.iter().enumerate() {
+        for (x, y) in total.residues_mut(index).iter_mut().zip(b.residues(index)) {
+            *x = std::array::from_fn(|l| (x[l] + y[l]) % prime);
+        }
+    }
+    total
+}
+
+/// Every lane holds the polynomial of lane 0.
+fn spread(batch: &Batch<Coeff>) -> Batch<Coeff> {
+    let mut spread = copy(batch);
+    spread
+        .rows
+        .as_mut_slice()
+        .iter_mut()
+        .for_each(|row| *row = [row[0]; LANES]);
+    spread
+}
+
+#[test]
+fn products_are_those_of_the_ring() {
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    for kernel in Kernel::available() {
+        let (a, b) = (random_batch(&mut rng), random_batch(&mut rng));
+        let c = product(kernel, copy(&a), copy(&b));
+        for (index, prime) in PRIMES.into_iter().enumerate() {
+            for l in [0, 7, 15] {
+                let expected = schoolbook(&lane(&a, index, l), &lane(&b, index, 0), prime);
+                assert_eq!(
+                    lane(&c, index, l),
+                    expected,
+                    "{} prime {prime} lane {l}",
+                    kernel.name()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn multiplying_by_x_to_the_n_negates() {
+    let mut rng = ChaCha20Rng::seed_from_u64(2);
+    let a = random_batch(&mut rng);
+    let mut b = Batch::zero();
+    for prime in 0..2 {
+        *b.coefficient_mut(prime, N / 2, 0) = 1;
+    }
+    let once = product(Kernel::best(), copy(&a), copy(&b));
+    let twice = product(Kernel::best(), once, b);
+    assert!(
+        sum(&a, &twice)
+            .rows
+            .as_slice()
+            .iter()
+            .flatten()
+            .all(|residue| *residue == 0)
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn ring_laws_hold(seed in any::<u64>()) {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let kernel = Kernel::best();
+        let (a, b, c) = (random_batch(&mut rng), random_batch(&mut rng), random_batch(&mut rng));
+        let (a0, b0) = (spread(&a), spread(&b));
+        // Commutative, associative, distributive.
+        let ab = product(kernel, copy(&a0), copy(&b0));
+        let ba = product(kernel, b0, copy(&a));
+        prop_assert_eq!(ab.rows.as_slice(), ba.rows.as_slice());
+        let c_ab = product(kernel, copy(&c), ab);
+        let ca_b = product(kernel, product(kernel, copy(&c), copy(&a)), copy(&b));
+        prop_assert_eq!(c_ab.rows.as_slice(), ca_b.rows.as_slice());
+        let left = product(kernel, sum(&a, &b), copy(&c));
+        let right = sum(&product(kernel, a, copy(&c)), &product(kernel, b, c));
+        prop_assert_eq!(left.rows.as_slice(), right.rows.as_slice());
+    }
+
+    #[test]
+    fn kernels_transform_alike(seed in any::<u64>(), log in 0u32..=LOG_N, extreme in any::<bool>()) {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        for (index, prime) in Ring::get().primes.iter().enumerate() {
+            let mut input = random_rows(N, prime, &mut rng);
+            if extreme {
+                input.iter_mut().flatten().for_each(|x| *x = if *x % 2 == 0 { prime.value - 1 } else { 0 });
+            }
+            let run = |kernel: Kernel| {
+                let (mut forward, mut inverse) = (input.clone(), input[..1 << log].to_vec());
+                kernel.run(Forward { prime, rows: &mut forward });
+                let scale = Ring::get().crt_scale(index);
+                kernel.run(Inverse { prime, rows: &mut inverse, scale });
+                (forward, inverse)
+            };
+            let expected = run(Kernel::available()[Kernel::available().len() - 1]);
+            prop_assert!(expected.0.iter().flatten().all(|x| *x < prime.value));
+            for kernel in Kernel::available() {
+                prop_assert!(run(kernel) == expected, "{}", kernel.name());
+            }
+        }
+    }
+
+    #[test]
+    fn kernels_sum_products_right(seed in any::<u64>(), len in 0usize..2500, count in 1usize..20, extreme in any::<bool>()) {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        for prime in &Ring::get().primes {
+            let mut lines = random_rows(len, prime, &mut rng);
+            let mut factors: Vec<Vec<u32>> =
+                (0..count).map(|_| (0..len).map(|_| rng.next_u32() % prime.value).collect()).collect();
+            if extreme {
+                lines.iter_mut().flatten().chain(factors.iter_mut().flatten()).for_each(|x| *x = prime.value - 1);
+            }
+            let expected: Vec<Row> = factors
+                .iter()
+                .map(|factors| {
+                    std::array::from_fn(|l| {
+                        let terms = lines.iter().zip(factors).map(|(line, f)| u128::from(line[l]) * u128::from(*f));
+                        (terms.sum::<u128>() % u128::from(prime.value)) as u32
+                    })
+                })
+                .collect();
+            let factors: Vec<&[u32]> = factors.iter().map(Vec::as_slice).collect();
+            for kernel in Kernel::available() {
+                let got = kernel.run(Dots { prime, lines: &lines, factors: &factors });
+                prop_assert!(got == expected, "{}", kernel.name());
+            }
+        }
+    }
+
+    #[test]
+    fn crt_is_exact(x in 0u64..PRIMES[0] as u64 * PRIMES[1] as u64) {
+        let ring = Ring::get();
+        let c: Vec<u32> = (0..2)
+            .map(|i| {
+                let p = &ring.primes[i];
+                p.multiply(p.reduce(x), ring.cofactors[i])
+            })
+            .collect();
+        prop_assert_eq!(ring.lift(c[0], c[1]), x);
+        let exact = ((u128::from(x) << 64) / u128::from(ring.modulus)) as u64;
+        prop_assert!(exact.wrapping_sub(ring.fraction(c[0], c[1])).wrapping_add(1) <= 1 << 28);
+    }
+}
+
+struct Dots<'a> {
+    prime: &'a Prime,
+    lines: &'a [Row],
+    factors: &'a [&'a [u32]],
+}
+
+impl Task for Dots<'_> {
+    type Output = Vec<Row>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Vec<Row> {
+        let mut sums = vec![[0; LANES]; self.factors.len()];
+        dot_tiles(simd, self.prime, self.lines, self.factors, |k, x| {
+            let sum = add_rows(simd, self.prime, simd.load(&sums[k]), x);
+            simd.store(sum, &mut sums[k]);
+        });
+        sums
+    }
+}
+
+#[test]
+fn inverse_undoes_forward() {
+    let mut rng = ChaCha20Rng::seed_from_u64(3);
+    for kernel in Kernel::available() {
+        let batch = random_batch(&mut rng);
+        let back = copy(&batch).into_ntt(kernel).into_coeff(kernel);
+        assert_eq!(
+            batch.rows.as_slice(),
+            back.rows.as_slice(),
+            "{}",
+            kernel.name()
+        );
+    }
+}
+
+#[test]
+fn sums_over_neighbouring_roots_keep_the_coefficients_at_multiples_of_t() {
+    let mut rng = ChaCha20Rng::seed_from_u64(4);
+    let batch = random_batch(&mut rng);
+    let values = copy(&batch).into_ntt(Kernel::best());
+    for t in (0..=LOG_N).map(|log| 1usize << log) {
+        for (index, prime) in Ring::get().primes.iter().enumerate() {
+            let mut folded: Vec<Row> = values
+                .residues(index)
+                .chunks_exact(t)
+                .map(|rows| {
+                    std::array::from_fn(|l| {
+                        rows.iter().fold(0, |sum, row| (sum + row[l]) % prime.value)
+                    })
+                })
+                .collect();
+            let scale = Ring::get().plain_scale(index);
+            Kernel::best().run(Inverse {
+                prime,
+                rows: &mut folded,
+                scale,
+            });
+            let expected: Vec<Row> = batch.residues(index).iter().step_by(t).copied().collect();
+            assert_eq!(folded, expected, "t = {t}");
+        }
+    }
+}
+
+#[test]
+fn primes_are_what_the_table_says() {
+    for p in PRIMES {
+        assert!(p < 1 << PRIME_BITS && p % (2 * N as u32) == 1);
+        assert!(
+            (2..).take_while(|d| d * d <= p).all(|d| p % d != 0),
+            "{p} is prime"
+        );
+        assert!(MAX_PRODUCTS as u128 * u128::from(p - 1).pow(2) < 1 << 64);
+    }
+    // The lazy reductions of the forward transform: 2 p in, 2 p more at each of eleven stages.
+    assert!(u64::from(PRIMES[0]) * (2 + 2 * u64::from(LOG_N)) < 1 << 32);
+}

@@ -28,6 +28,21 @@ fn reduce<S: Simd>(simd: S, prime: &Prime, x: S::Vector) -> S::Vector {
     reduce_once(simd, prime, scale(simd, prime, x, prime.one))
 }
 
+/// `RADIX` rows at distance `stride`. A loop, because a closure would not be compiled for the kernel's features.
+#[inline(always)]
+fn load<S: Simd, const RADIX: usize>(
+    simd: S,
+    rows: &[Row],
+    first: usize,
+    stride: usize,
+) -> [S::Vector; RADIX] {
+    let mut x = [simd.splat(0); RADIX];
+    for (r, x) in x.iter_mut().enumerate() {
+        *x = simd.load(&rows[first + r * stride]);
+    }
+    x
+}
+
 /// `STAGES` stages of the forward transform on 2^`STAGES` = `RADIX` rows at a time, from `blocks` blocks on.
 #[inline(always)]
 fn forward_pass<S: Simd, const STAGES: usize, const RADIX: usize>(
@@ -43,8 +58,7 @@ fn forward_pass<S: Simd, const STAGES: usize, const RADIX: usize>(
     for block in 0..blocks {
         for offset in 0..stride {
             let first = block * length + offset;
-            let mut x: [S::Vector; RADIX] =
-                std::array::from_fn(|r| simd.load(&rows[first + r * stride]));
+            let mut x = load::<S, RADIX>(simd, rows, first, stride);
             for stage in 0..STAGES {
                 let distance = RADIX >> (stage + 1);
                 for part in 0..1 << stage {
@@ -87,8 +101,7 @@ fn inverse_pass<S: Simd, const STAGES: usize, const RADIX: usize>(
     for group in 0..groups {
         for offset in 0..stride {
             let first = group * stride * RADIX + offset;
-            let mut x: [S::Vector; RADIX] =
-                std::array::from_fn(|r| simd.load(&rows[first + r * stride]));
+            let mut x = load::<S, RADIX>(simd, rows, first, stride);
             for stage in 0..STAGES {
                 let distance = 1 << stage;
                 let parts = RADIX >> (stage + 1);
@@ -154,10 +167,17 @@ fn dot<S: Simd, const K: usize>(
 ) {
     let mut start = 0;
     for lines in lines.chunks(MAX_PRODUCTS) {
-        let factors = factors.map(|f| &f[start..start + lines.len()]);
+        let mut factors = factors;
+        for factors in &mut factors {
+            *factors = &factors[start..start + lines.len()];
+        }
         let mut wide = [simd.wide_zero(); K];
         for (l, line) in lines.iter().enumerate() {
-            wide = simd.multiply_add(wide, simd.load(line), factors.map(|f| f[l]));
+            let mut values = [0; K];
+            for (value, factors) in values.iter_mut().zip(factors) {
+                *value = factors[l];
+            }
+            wide = simd.multiply_add(wide, simd.load(line), values);
         }
         for (k, wide) in wide.into_iter().enumerate() {
             let (low, high) = simd.split(wide);

@@ -140,9 +140,10 @@ impl Task for Round<'_> {
             .zip(second.iter())
             .zip(self.symbols.as_chunks_mut::<LANES>().0)
         {
-            *out = std::array::from_fn(|lane| {
-                (ring.fraction(a[lane], b[lane]).wrapping_add(half) >> (64 - self.bits)) as u32
-            });
+            for lane in 0..LANES {
+                out[lane] =
+                    (ring.fraction(a[lane], b[lane]).wrapping_add(half) >> (64 - self.bits)) as u32;
+            }
         }
     }
 }

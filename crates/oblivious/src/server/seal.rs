@@ -73,11 +73,15 @@ struct BlockEncode<'a> {
 impl BlockEncode<'_> {
     /// Coefficient k t + i is symbol row k of slot i, less p / 2; zero where there is no slot or no more bytes.
     #[inline(always)]
-    fn fill(&mut self) {
+    fn fill<S: Simd>(&mut self, simd: S) {
         let group = self.group;
         let (first, second) = self.scratch.split_at_mut(N);
         let primes = &Ring::get().primes;
         let half = 1 << (group.bits - 1);
+        let centre = [
+            simd.splat(primes[0].value - half),
+            simd.splat(primes[1].value - half),
+        ];
         let row_bytes = wire::row_bytes(group.bits);
         let start = self.block * group.rows_per_block;
         let present = group
@@ -88,13 +92,11 @@ impl BlockEncode<'_> {
             let filled = if i < group.count { present } else { 0 };
             for k in 0..filled {
                 let at = i * group.pitch + (start + k) * row_bytes;
-                let symbols = unpack_row(
-                    &group.bytes[at..at + row_bytes + size_of::<u32>()],
-                    group.bits,
-                );
+                let bytes = &group.bytes[at..at + row_bytes + size_of::<u32>()];
+                let symbols = simd.load(&unpack_row(bytes, group.bits));
                 let coefficient = k * group.interleave + i;
-                first[coefficient] = symbols.map(|s| s + (primes[0].value - half));
-                second[coefficient] = symbols.map(|s| s + (primes[1].value - half));
+                simd.store(simd.add(symbols, centre[0]), &mut first[coefficient]);
+                simd.store(simd.add(symbols, centre[1]), &mut second[coefficient]);
             }
             for k in filled..group.rows_per_block {
                 first[k * group.interleave + i] = [0; LANES];
@@ -109,7 +111,7 @@ impl Task for BlockEncode<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        self.fill();
+        self.fill(simd);
         let polys = self.rows.len() / (2 * N);
         let (first, second) = self.scratch.split_at_mut(N);
         let primes = &Ring::get().primes;
@@ -126,11 +128,13 @@ impl Task for BlockEncode<'_> {
 #[inline(always)]
 fn unpack_row(bytes: &[u8], bits: u32) -> Row {
     let mask = (1 << bits) - 1;
-    std::array::from_fn(|lane| {
+    let mut row = [0; LANES];
+    for (lane, symbol) in row.iter_mut().enumerate() {
         let bit = lane * bits as usize;
         let b = &bytes[bit / 8..bit / 8 + 4];
-        u32::from_le_bytes([b[0], b[1], b[2], b[3]]) >> (bit % 8) & mask
-    })
+        *symbol = u32::from_le_bytes([b[0], b[1], b[2], b[3]]) >> (bit % 8) & mask;
+    }
+    row
 }
 
 /// The hint of one block: the sum of a_j D_j, without its low bits.
@@ -172,7 +176,9 @@ impl Task for BlockHint<'_> {
             .zip(second)
             .zip(self.coefficients.as_chunks_mut::<LANES>().0)
         {
-            *out = std::array::from_fn(|lane| (ring.lift(a[lane], b[lane]) >> self.drop) as u32);
+            for lane in 0..LANES {
+                out[lane] = (ring.lift(a[lane], b[lane]) >> self.drop) as u32;
+            }
         }
     }
 }

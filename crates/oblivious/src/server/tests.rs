@@ -97,3 +97,239 @@ fn slots_of_several_shapes_come_back() {
         }
     }
 }
+
+mod noise;
+mod refusals;
+
+#[test]
+fn several_queries_over_several_generations_come_back_in_one_pass() {
+    let mut rng = ChaCha20Rng::seed_from_u64(2);
+    let world = world(
+        vec![
+            info(20, 2000, 4, 1),
+            info(7, 2000, 4, 2),
+            info(64, 2000, 4, 3),
+        ],
+        &mut rng,
+    );
+    for count in [1, 2, 3, 7, 8, 11] {
+        let mut asked = Vec::new();
+        for number in 0..count {
+            let generation = number % 3;
+            let slot = rng.next_u32() % world.stack.generations()[generation].shape.slots();
+            let (secret, query) =
+                client::query(&world.stack, Choice::Slot { generation, slot }, &mut rng).unwrap();
+            let query = Query::from_bytes(&world.stack, &query.to_bytes()).unwrap();
+            asked.push((generation, slot as usize, secret, query));
+        }
+        let queries: Vec<Query> = asked.iter().map(|(.., query)| query.clone()).collect();
+        // In any order of the generations.
+        let encoded = [&world.encoded[2], &world.encoded[0], &world.encoded[1]];
+        let answers = answer(&world.stack, &encoded, &queries).unwrap();
+        for ((generation, slot, secret, _), answer) in asked.into_iter().zip(answers) {
+            let answer = Answer::from_bytes(&world.stack, &answer.to_bytes()).unwrap();
+            assert_eq!(answer.to_bytes().len() as u64, world.stack.answer_bytes());
+            assert!(secret.decode(&world.hint, &answer).unwrap() == world.slots[generation][slot]);
+        }
+    }
+}
+
+#[test]
+fn runs_longer_than_an_accumulator_come_back() {
+    // t times polynomials is far above 1024 products.
+    let mut rng = ChaCha20Rng::seed_from_u64(3);
+    let world = world(vec![info(2000, 40, 32, 1)], &mut rng);
+    let (secret, query) = client::query(
+        &world.stack,
+        Choice::Slot {
+            generation: 0,
+            slot: 1999,
+        },
+        &mut rng,
+    )
+    .unwrap();
+    let answers = answer(&world.stack, &[&world.encoded[0]], &[query]).unwrap();
+    assert!(secret.decode(&world.hint, &answers[0]).unwrap() == world.slots[0][1999]);
+}
+
+#[test]
+fn a_dummy_gives_no_slot() {
+    let mut rng = ChaCha20Rng::seed_from_u64(4);
+    let world = world(vec![info(16, 1900, 2, 1)], &mut rng);
+    let (secret, query) = client::query(&world.stack, Choice::Dummy, &mut rng).unwrap();
+    assert_eq!(query.to_bytes().len() as u64, world.stack.query_bytes());
+    let answers = answer(&world.stack, &[&world.encoded[0]], &[query]).unwrap();
+    assert_eq!(
+        answers[0].to_bytes().len() as u64,
+        world.stack.answer_bytes()
+    );
+    let bytes = secret.decode(&world.hint, &answers[0]).unwrap();
+    // Every symbol is p / 2, whatever the slots hold: 2^18 in each 19 bits.
+    let mut filler = vec![0u8; 1900];
+    for bit in (18..1900 * 8).step_by(19) {
+        filler[bit / 8] |= 1 << (bit % 8);
+    }
+    assert_eq!(bytes, filler);
+}
+
+#[test]
+fn slots_of_constant_bytes_come_back() {
+    let mut rng = ChaCha20Rng::seed_from_u64(5);
+    let info = info(64, 4096, 1, 1);
+    let stack = Stack::new(vec![info]).unwrap();
+    for byte in [0, 255] {
+        let encoded = encode(&info, &vec![vec![byte; 4096]; 64]);
+        let hint = StackHint::sum(&stack, &[encoded.hint()]).unwrap();
+        let (secret, query) = client::query(
+            &stack,
+            Choice::Slot {
+                generation: 0,
+                slot: 33,
+            },
+            &mut rng,
+        )
+        .unwrap();
+        let answers = answer(&stack, &[&encoded], &[query]).unwrap();
+        assert_eq!(secret.decode(&hint, &answers[0]).unwrap(), [byte; 4096]);
+    }
+}
+
+#[test]
+fn kernels_answer_alike() {
+    let mut rng = ChaCha20Rng::seed_from_u64(6);
+    let world = world(vec![info(40, 3000, 4, 1)], &mut rng);
+    let parts: Vec<QueryPart> = (0..9)
+        .map(|slot| {
+            let choice = Choice::Slot {
+                generation: 0,
+                slot,
+            };
+            client::query(&world.stack, choice, &mut rng)
+                .unwrap()
+                .1
+                .part(&world.stack, 0)
+                .unwrap()
+        })
+        .collect();
+    let answers = |kernel| -> Vec<Answer> {
+        let mut answers: Vec<_> = parts
+            .iter()
+            .map(|_| PartialAnswer::new(&world.stack))
+            .collect();
+        world.encoded[0]
+            .accumulate_with(kernel, &parts, &mut answers)
+            .unwrap();
+        answers
+            .into_iter()
+            .map(|answer| answer.finish().unwrap())
+            .collect()
+    };
+    let expected = answers(Kernel::best());
+    for kernel in Kernel::available() {
+        assert!(answers(kernel) == expected, "{}", kernel.name());
+    }
+}
+
+#[test]
+fn partial_answers_of_several_machines_add_up() {
+    let mut rng = ChaCha20Rng::seed_from_u64(7);
+    let world = world(
+        vec![info(9, 700, 2, 1), info(10, 700, 2, 2), info(11, 700, 2, 3)],
+        &mut rng,
+    );
+    let (secret, query) = client::query(
+        &world.stack,
+        Choice::Slot {
+            generation: 2,
+            slot: 5,
+        },
+        &mut rng,
+    )
+    .unwrap();
+    let on = |generations: &[usize]| {
+        let mut answers = [PartialAnswer::new(&world.stack)];
+        for &g in generations {
+            world.encoded[g]
+                .accumulate(&[query.part(&world.stack, g).unwrap()], &mut answers)
+                .unwrap();
+        }
+        let [answer] = answers;
+        answer
+    };
+    let mut sum = on(&[2]);
+    assert_eq!(
+        sum.merge(&on(&[1, 2])),
+        Err(Error::AddedTwice {
+            what: "the partial answer"
+        })
+    );
+    sum.merge(&on(&[0, 1])).unwrap();
+    assert!(secret.decode(&world.hint, &sum.finish().unwrap()).unwrap() == world.slots[2][5]);
+}
+
+#[test]
+fn hints_can_be_added_and_taken_out_as_the_stack_changes() {
+    let mut rng = ChaCha20Rng::seed_from_u64(8);
+    let world = world(vec![info(9, 700, 2, 1), info(10, 700, 2, 2)], &mut rng);
+    let hints: Vec<Hint> = world.encoded.iter().map(Encoded::hint).collect();
+    let later = Stack::new(vec![*hints[1].generation()]).unwrap();
+    let mut sum = StackHint::sum(&world.stack, &hints).unwrap();
+    sum.remove(&hints[0]).unwrap();
+    assert!(sum.covers(&later) && !sum.covers(&world.stack));
+    let (secret, query) = client::query(
+        &later,
+        Choice::Slot {
+            generation: 0,
+            slot: 3,
+        },
+        &mut rng,
+    )
+    .unwrap();
+    let answers = answer(&later, &[&world.encoded[1]], &[query]).unwrap();
+    assert!(secret.decode(&sum, &answers[0]).unwrap() == world.slots[1][3]);
+}
+
+#[test]
+fn a_slot_that_cannot_be_read_is_named() {
+    let failed = Encoded::encode(&info(10, 100, 2, 1), |slot, _| {
+        if slot == 7 {
+            Err(std::io::Error::other("gone"))
+        } else {
+            Ok(())
+        }
+    });
+    assert!(matches!(failed, Err(EncodeError::Read { slot: 7, .. })));
+}
+
+#[test]
+fn the_formats_have_not_changed() {
+    let mut rng = ChaCha20Rng::from_seed([9; 32]);
+    let world = world(vec![info(20, 1000, 4, 1), info(9, 1000, 4, 2)], &mut rng);
+    let choice = Choice::Slot {
+        generation: 1,
+        slot: 6,
+    };
+    let (_, query) = client::query(&world.stack, choice, &mut rng).unwrap();
+    let answer = answer(
+        &world.stack,
+        &[&world.encoded[0], &world.encoded[1]],
+        std::slice::from_ref(&query),
+    )
+    .unwrap();
+    let digest =
+        |bytes: &[u8]| hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes));
+    let found = [
+        hex::encode(world.stack.digest()),
+        digest(&world.encoded[0].hint().to_bytes()),
+        digest(&query.to_bytes()),
+        digest(&answer[0].to_bytes()),
+    ];
+    // A change here breaks stored hints and peers of other versions: give the formats a new version instead.
+    let pinned = [
+        "1f1727003643d84525198f1641ea1f0415f238f2f78aeeed372d9c1abf9f9db4",
+        "18fd81757d157c66be7db65e4e26543f58f24d3f812879a4903b78d05ba3fd7c",
+        "503e9aaf5f396f3deedb4456dfac3d5dd2a4d6ffc007f1633edb5ccf3438ebc1",
+        "a85f3552f306650faf0a1c13a5803c666d3e33302a1765d2f44aad408078945a",
+    ];
+    assert_eq!(found, pinned);
+}
