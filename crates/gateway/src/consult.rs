@@ -269,14 +269,14 @@ impl Consult {
         );
         match &access.stack {
             None => {
-                self.from_cache(manifest, access, &mut opener, &mut fetch.wire)
+                self.fetch_cached(manifest, access, &mut opener, &mut fetch.wire)
                     .await?
             }
             Some((stack, tickets)) => {
                 let held = self.held(stack).await?;
                 fetch.stack_bytes = held.stack.slots() * u64::from(held.stack.slot_bytes());
                 fetch.hint_bytes = stack.generations.iter().map(|g| g.hint_bytes).sum();
-                self.from_stack(access, held, tickets, &mut opener, &mut fetch.wire)
+                self.fetch_obliviously(access, held, tickets, &mut opener, &mut fetch.wire)
                     .await?;
             }
         }
@@ -284,7 +284,7 @@ impl Consult {
     }
 
     /// Cache first (8.5).
-    async fn from_cache(
+    async fn fetch_cached(
         &self,
         manifest: &Manifest,
         access: &CheckedAccess,
@@ -311,7 +311,7 @@ impl Consult {
     }
 
     /// Obliviously (9). Every retrieval is made to its end before a wrong answer is reported.
-    async fn from_stack(
+    async fn fetch_obliviously(
         &self,
         access: &CheckedAccess,
         held: Arc<HeldStack>,

@@ -26,7 +26,7 @@ pub enum HintError {
         generation: GenerationId,
         /// Why.
         #[source]
-        source: ClientError,
+        source: Box<ClientError>,
     },
     /// It is not the one that trust names.
     #[error(
@@ -109,9 +109,9 @@ impl Hints {
         if have >= generation.hint_bytes {
             have = 0;
         }
-        let failed = |source| HintError::Cloud {
+        let failed = |source: ClientError| HintError::Cloud {
             generation: generation.generation,
-            source,
+            source: Box::new(source),
         };
         let answer = cloud
             .hint(generation.generation, have)

@@ -100,9 +100,9 @@ impl Demo {
             }
         };
         screen.note(&format!(
-            "{} instances in {} studies, {}{}",
+            "{} instances of {}, {}{}",
             originals.instances.len(),
-            originals.studies().len(),
+            count(originals.studies().len(), "study", "studies"),
             megabytes(originals.bytes()),
             if options.folder.is_none() {
                 ", a synthetic CT phantom"
@@ -176,8 +176,10 @@ impl Demo {
         bar.finish_and_clear();
         for sent in &results {
             if let Err(error) = &sent.result {
-                self.screen
-                    .note(&format!("skipped {}: {error}", sent.path.display()));
+                self.screen.note(&format!(
+                    "skipped {}: {error}",
+                    self.originals.name(&sent.path)
+                ));
                 self.originals.refuse(&sent.path, &error.to_string());
             }
         }
@@ -217,15 +219,17 @@ impl Demo {
         };
         spinner.finish_and_clear();
         self.screen.good(&format!(
-            "{} bundles sealed, signed, deposited; trust's signed receipts kept",
-            status.deposited_bundles
+            "{} sealed, signed, deposited; trust's signed receipts kept",
+            count(status.deposited_bundles as usize, "bundle", "bundles")
         ));
         let saw = self.cloud_saw()?;
         self.screen.columns(
             &[
                 format!(
-                    "{}: {} instances of {wanted} studies left the PACS",
-                    self.network.producer.name, self.report.instances_sent
+                    "{}: {} instances of {} left the PACS",
+                    self.network.producer.name,
+                    self.report.instances_sent,
+                    count(wanted as usize, "study", "studies")
                 ),
                 "trust: sealed fragments, a manifest and a signature; no pixels".into(),
             ],
@@ -491,6 +495,10 @@ fn layout(stack_mib: Option<u64>, originals: &Originals) -> Result<Layout> {
         cells_per_slot: 16,
         slots: slots as u32,
     })
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 fn describe(saw: &BTreeMap<String, u64>) -> String {

@@ -1,5 +1,7 @@
 //! Logs: to standard error, as text or JSON.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -40,6 +42,7 @@ pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
     let filter = filter(config, from_env)?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match config.format {
         LogFormat::Text => builder.finish().try_init()?,

@@ -73,7 +73,7 @@ pub struct Cloud {
 impl Default for Cloud {
     fn default() -> Self {
         Self {
-            url: "https://localhost:8700".to_owned(),
+            url: "https://localhost:8601".to_owned(),
         }
     }
 }
@@ -350,7 +350,7 @@ mod tests {
         let sample: TrustConfig = toml::from_str(SAMPLE).unwrap();
         let mut expected = TrustConfig::default();
         // The sample names a port, so that people find it again.
-        expected.admin.listen = "127.0.0.1:8601".parse().unwrap();
+        expected.admin.listen = "127.0.0.1:8610".parse().unwrap();
         assert_eq!(sample, expected);
         assert_eq!(sample.validate(), Ok(()));
     }

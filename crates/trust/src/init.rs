@@ -121,7 +121,7 @@ fn configuration(options: &InitOptions) -> String {
     }
     if let Some(url) = &options.cloud_url {
         set(
-            "url = \"https://localhost:8700\"",
+            "url = \"https://localhost:8601\"",
             format!("url = {}", quoted(url)),
         );
     }

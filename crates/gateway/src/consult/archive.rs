@@ -89,7 +89,7 @@ impl From<ConsultError> for ArchiveError {
         match error {
             ConsultError::Trust(error) => from_client(error),
             ConsultError::Connect(ConnectError::Pass(error)) => from_client(error),
-            ConsultError::Hints(HintError::Cloud { source, .. }) => unavailable(source),
+            ConsultError::Hints(HintError::Cloud { source, .. }) => unavailable(*source),
             ConsultError::Retrieve(super::retrieve::RetrieveError::Cloud(source)) => {
                 unavailable(source)
             }

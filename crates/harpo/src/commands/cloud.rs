@@ -74,7 +74,6 @@ async fn serve(dir: &Path) -> Result<()> {
     let shutdown = Shutdown::new();
     shutdown.on_signals()?;
     let running = harpo_cloud::serve(config, Clock::system(), shutdown).await?;
-    tracing::info!(address = %running.address(), admin = %running.admin_address(), "cloud serves");
     running.finished().await;
     Ok(())
 }

@@ -34,6 +34,8 @@ pub(crate) struct Original {
 /// The instances to send.
 #[derive(Debug, Default)]
 pub(crate) struct Originals {
+    /// Where they were found.
+    folder: PathBuf,
     /// What will be sent.
     pub instances: Vec<Original>,
     /// What will not.
@@ -49,7 +51,10 @@ impl Originals {
 
     /// Every file below `folder`; what cannot be stored is named with the reason.
     pub(crate) fn collect(folder: &Path) -> Result<Self> {
-        let mut found = Self::default();
+        let mut found = Self {
+            folder: folder.to_owned(),
+            ..Self::default()
+        };
         let mut seen = BTreeMap::new();
         for entry in WalkDir::new(folder).sort_by_file_name() {
             let entry = entry.with_context(|| format!("reading {}", folder.display()))?;
@@ -62,7 +67,7 @@ impl Originals {
                         found.skip(entry.path(), &format!("the same SOP instance as {first}"))
                     }
                     None => {
-                        let name = entry.path().display().to_string();
+                        let name = found.name(entry.path());
                         seen.insert(original.sop_instance_uid.clone(), name);
                         found.instances.push(original);
                     }
@@ -85,9 +90,18 @@ impl Originals {
         self.skip(path, reason);
     }
 
+    /// A path as people know it: below the folder that they named.
+    pub(crate) fn name(&self, path: &Path) -> String {
+        path.strip_prefix(&self.folder)
+            .unwrap_or(path)
+            .display()
+            .to_string()
+    }
+
     fn skip(&mut self, path: &Path, reason: &str) {
+        let file = self.name(path);
         self.skipped.push(Skipped {
-            file: path.display().to_string(),
+            file,
             reason: reason.to_owned(),
         });
     }
@@ -138,7 +152,11 @@ impl Originals {
 
 impl Original {
     fn read(path: &Path) -> Result<Self> {
-        let header = inspect_file(path, &Limits::default())?;
+        let header = inspect_file(path, &Limits::default());
+        let header = header.map_err(|error| match is_directory(path) {
+            true => anyhow::anyhow!("a DICOMDIR, which is an index of files and not an instance"),
+            false => error.into(),
+        })?;
         let file = fs::read(path)?;
         let dataset = file
             .get(header.dataset_offset as usize..)
@@ -159,4 +177,13 @@ fn instance(file: &[u8]) -> Result<(String, Digest)> {
         .get(header.dataset_offset as usize..)
         .context("it has no data set")?;
     Ok((header.sop_instance_uid, sha256(dataset)))
+}
+
+/// Whether the file's meta header names Media Storage Directory Storage.
+fn is_directory(path: &Path) -> bool {
+    const DICOMDIR: &[u8] = b"1.2.840.10008.1.3.10\0";
+    let head = fs::read(path).unwrap_or_default();
+    head.windows(DICOMDIR.len())
+        .take(512)
+        .any(|window| window == DICOMDIR)
 }
