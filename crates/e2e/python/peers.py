@@ -9,6 +9,7 @@ import json
 import pathlib
 import re
 import sys
+import time
 import warnings
 
 warnings.filterwarnings("ignore")
@@ -79,23 +80,51 @@ def search(args):
     return web.search_for_studies(search_filters=filters)
 
 
-def retrieve(args):
-    """WADO-RS of a study: the client reads it, and its bytes are written, one file an instance."""
+def wait(args):
+    """Waits until studies have at least so many instances each: UID=NUMBER. What is missing in the end."""
     web = client(args)
+    missing = {uid: int(number) for uid, number in (pair.split("=") for pair in args.studies)}
+    until = time.monotonic() + args.seconds
+    while missing and time.monotonic() < until:
+        for uid, number in list(missing.items()):
+            try:
+                rows = web.search_for_instances(study_instance_uid=uid)
+            except Exception as error:  # noqa: BLE001
+                print(error, file=sys.stderr)
+                rows = []
+            if len(rows) >= number:
+                del missing[uid]
+        time.sleep(0.1)
+    return missing
+
+
+def retrieve(args):
+    """WADO-RS of studies: the bytes as they come, one file an instance; for each study status, body and files."""
+    web = client(args)
+    return {study: retrieve_one(args, web, study) for study in args.studies}
+
+
+def retrieve_one(args, web, study):
     response = web._session.get(
-        f"{args.url}/studies/{args.study}",
+        f"{args.url}/studies/{study}",
         headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'},
     )
     if response.status_code != 200:
         return {"status": response.status_code, "body": response.text, "files": []}
+    folder = pathlib.Path(args.out) / study
+    folder.mkdir(parents=True, exist_ok=True)
     files = []
     for number, part in enumerate(parts_of(response)):
-        file = pathlib.Path(args.out) / f"{number}.dcm"
+        file = folder / f"{number}.dcm"
         file.write_bytes(part)
         files.append(str(file))
-    # The library's own reading must come to the same number of instances.
-    read = web.retrieve_study(args.study) if args.decode else files
-    return {"status": 200, "files": files, "read": len(read)}
+    if args.decode:
+        # The library's own reading must come to the same instances.
+        read = {str(instance.SOPInstanceUID) for instance in web.retrieve_study(study)}
+        import pydicom
+
+        assert read == {str(pydicom.dcmread(file, force=True).SOPInstanceUID) for file in files}
+    return {"status": 200, "body": "", "files": files}
 
 
 def parts_of(response):
@@ -139,7 +168,7 @@ def main():
     command.add_argument("--calling", default="PYNETDICOM")
     command.add_argument("files", nargs="+")
 
-    for name, run in [("stow", stow), ("search", search), ("retrieve", retrieve)]:
+    for name, run in [("stow", stow), ("search", search), ("wait", wait), ("retrieve", retrieve)]:
         command = commands.add_parser(name)
         command.set_defaults(run=run)
         command.add_argument("--url", required=True)
@@ -150,8 +179,11 @@ def main():
         if name == "search":
             command.add_argument("--study")
             command.add_argument("filters", nargs="*")
+        if name == "wait":
+            command.add_argument("--seconds", type=float, default=90)
+            command.add_argument("studies", nargs="+")
         if name == "retrieve":
-            command.add_argument("--study", required=True)
+            command.add_argument("studies", nargs="+")
             command.add_argument("--out", required=True)
             command.add_argument("--decode", action="store_true")
 

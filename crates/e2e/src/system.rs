@@ -1,9 +1,10 @@
 //! A whole network: trust, a cloud and hospitals, enrolled as the README says.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 use toml::Table;
@@ -190,17 +191,7 @@ impl System {
     /// If the command fails.
     pub fn consent(&self, patient: &str, decision: &str) -> Result<()> {
         let dir = self.dir("trust");
-        harpo(&[
-            "trust",
-            "consent",
-            "--dir",
-            text(&dir)?,
-            "--patient",
-            patient,
-            "--decision",
-            decision,
-        ])
-        .map(drop)
+        harpo(&["trust", "consent", "--dir", text(&dir)?, patient, decision]).map(drop)
     }
 
     /// The cloud's event log.
@@ -314,29 +305,63 @@ impl Hospital {
     /// # Errors
     /// If the server cannot be reached.
     pub fn retrieve(&self, study: &str, out: &Path) -> Result<Retrieved> {
-        std::fs::create_dir_all(out)?;
-        let answer = self.web("retrieve", &["--study", study, "--out", text(out)?], &[])?;
-        let files = answer["files"].as_array().context("no list of files")?;
-        Ok(Retrieved {
-            status: answer["status"].as_u64().context("no status")?,
-            body: answer["body"].as_str().unwrap_or_default().to_owned(),
-            files: files
-                .iter()
-                .filter_map(Value::as_str)
-                .map(PathBuf::from)
-                .collect(),
-        })
+        let mut all = self.retrieve_all(&[study], out, false)?;
+        all.remove(study).context("no answer")
     }
 
-    /// Waits until the hospital finds a study with so many instances.
+    /// WADO-RS of several studies, one after the other. With `decode`, dicomweb-client reads each once more and must come
+    /// to the same instances.
+    ///
+    /// # Errors
+    /// If the server cannot be reached.
+    pub fn retrieve_all(
+        &self,
+        studies: &[&str],
+        out: &Path,
+        decode: bool,
+    ) -> Result<BTreeMap<String, Retrieved>> {
+        let mut words = vec!["--out", text(out)?];
+        if decode {
+            words.push("--decode");
+        }
+        words.extend(studies);
+        let answer = self.web("retrieve", &words, &[])?;
+        let answers = answer.as_object().context("no answers")?;
+        let read = |(study, answer): (&String, &Value)| {
+            let files = answer["files"].as_array().context("no list of files")?;
+            let retrieved = Retrieved {
+                status: answer["status"].as_u64().context("no status")?,
+                body: answer["body"].as_str().unwrap_or_default().to_owned(),
+                files: files
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .map(PathBuf::from)
+                    .collect(),
+            };
+            Ok((study.clone(), retrieved))
+        };
+        answers.iter().map(read).collect()
+    }
+
+    /// Waits until the hospital finds studies with so many instances each.
     ///
     /// # Errors
     /// If it does not.
-    pub fn finds(&self, study: &str, instances: usize) -> Result<()> {
-        wait::until(&format!("{} finds {study}", self.name), || {
-            let found = self.instances(study).map(|rows| rows.len()).unwrap_or(0);
-            Ok((found >= instances).then_some(()))
-        })
+    pub fn finds(&self, studies: &[(&str, usize)]) -> Result<()> {
+        let pairs: Vec<_> = studies
+            .iter()
+            .map(|(study, count)| format!("{study}={count}"))
+            .collect();
+        let seconds = wait::PATIENCE.as_secs().to_string();
+        let mut words = vec!["--seconds", &seconds];
+        words.extend(pairs.iter().map(String::as_str));
+        let missing = self.web("wait", &words, &[])?;
+        ensure!(
+            missing == serde_json::json!({}),
+            "{} does not find {missing}",
+            self.name
+        );
+        Ok(())
     }
 }
 

@@ -68,42 +68,58 @@ impl Sent {
 
     /// Waits until a hospital finds everything.
     pub(crate) fn found_by(&self, hospital: &Hospital) -> Result<()> {
-        for (study, expected) in &self.studies {
-            hospital.finds(study, expected.len())?;
-        }
-        Ok(())
+        let counts: Vec<_> = self
+            .studies
+            .iter()
+            .map(|(study, sent)| (study.as_str(), sent.len()))
+            .collect();
+        hospital.finds(&counts)
     }
 
     /// Fetches every study at a hospital and compares every byte.
     pub(crate) fn comes_back_at(&self, hospital: &Hospital, out: &Path) -> Result<()> {
+        self.comes_back(hospital, out, false)
+    }
+
+    /// The same, and dicomweb-client must be able to read each study.
+    pub(crate) fn comes_back_readable_at(&self, hospital: &Hospital, out: &Path) -> Result<()> {
+        self.comes_back(hospital, out, true)
+    }
+
+    fn comes_back(&self, hospital: &Hospital, out: &Path, decode: bool) -> Result<()> {
+        let studies: Vec<_> = self.studies().collect();
+        let answers = hospital.retrieve_all(&studies, out, decode)?;
         for (study, expected) in &self.studies {
-            let answer = hospital.retrieve(study, &out.join(study))?;
+            let answer = answers.get(study).context("no answer")?;
             ensure!(
                 answer.status == 200,
                 "{study}: {} {}",
                 answer.status,
                 answer.body
             );
-            let mut arrived = Vec::new();
-            for file in &answer.files {
-                arrived.push((std::fs::read(file)?, data_set_of(file)?));
-            }
-            ensure!(
-                arrived.len() == expected.len(),
-                "{study}: {} instances of {} came back",
-                arrived.len(),
-                expected.len()
-            );
-            for Expected { file, bytes, whole } in expected {
-                let same =
-                    |(file, set): &(Vec<u8>, Vec<u8>)| bytes == if *whole { file } else { set };
-                let found = arrived.iter().position(same);
-                let found = found.with_context(|| {
-                    format!("{} did not come back as it was sent", file.display())
-                })?;
-                arrived.swap_remove(found);
-            }
+            compare(expected, &answer.files).with_context(|| study.clone())?;
         }
         Ok(())
     }
+}
+
+fn compare(expected: &[Expected], files: &[PathBuf]) -> Result<()> {
+    let mut arrived = Vec::new();
+    for file in files {
+        arrived.push((std::fs::read(file)?, data_set_of(file)?));
+    }
+    ensure!(
+        arrived.len() == expected.len(),
+        "{} instances of {} came back",
+        arrived.len(),
+        expected.len()
+    );
+    for Expected { file, bytes, whole } in expected {
+        let same = |(file, set): &(Vec<u8>, Vec<u8>)| bytes == if *whole { file } else { set };
+        let found = arrived.iter().position(same);
+        let found = found
+            .with_context(|| format!("{} did not come back as it was sent", file.display()))?;
+        arrived.swap_remove(found);
+    }
+    Ok(())
 }
