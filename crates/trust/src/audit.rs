@@ -355,6 +355,3 @@ pub async fn export(db: &Db, out: &mut impl Write) -> Result<u64, AuditError> {
     }
     Ok(count)
 }
-
-#[cfg(test)]
-mod tests;

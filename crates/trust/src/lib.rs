@@ -35,3 +35,6 @@ pub use init::{InitOptions, init};
 pub use operate::{Erasure, Operator, parse_head};
 pub use serve::{Service, serve};
 pub use store::parties::Party;
+
+#[cfg(test)]
+mod tests;

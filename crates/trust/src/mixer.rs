@@ -386,6 +386,3 @@ fn log(what: &str, error: &TrustError) {
     let why: Vec<String> = causes(error).map(ToString::to_string).collect();
     tracing::warn!(error = why.join(": "), "{what}");
 }
-
-#[cfg(test)]
-mod tests;

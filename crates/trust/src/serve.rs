@@ -49,12 +49,12 @@ pub(crate) struct Trust {
 
 /// A trust service that listens.
 pub struct Service {
-    trust: Arc<Trust>,
-    identity: Identity,
-    server: Server,
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) identity: Identity,
+    pub(crate) server: Server,
     admin: Admin,
     readiness: Readiness,
-    cloud: Client,
+    pub(crate) cloud: Client,
 }
 
 /// Serves a data folder until `shutdown` says so: [`Service::start`], then [`Service::run`].
@@ -165,16 +165,6 @@ impl Service {
         serving.fails("stopping");
         shutdown.finish(Duration::from_secs(30)).await;
         self.trust.store.db.close().await;
-    }
-
-    #[cfg(test)]
-    pub(crate) fn trust(&self) -> Arc<Trust> {
-        Arc::clone(&self.trust)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn cloud(&self) -> Client {
-        self.cloud.clone()
     }
 }
 

@@ -1,0 +1,11 @@
+//! The service in process, with real TLS between it, gateways, and a cloud that only stores slots.
+
+mod audit;
+mod cloud;
+mod deposits;
+mod enrolment;
+mod mixer;
+mod network;
+mod release;
+mod running;
+mod search;
