@@ -280,3 +280,6 @@ impl<'a> Opener<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
