@@ -9,7 +9,7 @@ use std::path::Path;
 
 use dicom_core::{Tag, VR};
 
-use super::inspect::{InspectError, Limits, Opening, open_file, walker};
+use super::inspect::{InspectError, Limits, open_file, walker};
 use super::uid;
 use super::walk::{Element, Inflating, Syntax, Token, WalkError, Walker};
 
@@ -112,14 +112,14 @@ impl Frames {
     pub fn open(path: &Path, limits: &Limits) -> Result<Self, FrameError> {
         let (opening, file, length) = open_file(path)?;
         if super::inspect::is_deflated(&opening.transfer_syntax_uid) {
-            return Self::inflate(&opening, file, limits);
+            return Self::inflate(file, limits);
         }
         let image = Image::read(walker(&opening, BufReader::new(file), length, limits)?)?;
         let source = File::open(path).map_err(FrameError::Read)?;
         Self::new(opening.transfer_syntax_uid, image, Box::new(source))
     }
 
-    fn inflate(opening: &Opening, file: File, limits: &Limits) -> Result<Self, FrameError> {
+    fn inflate(file: File, limits: &Limits) -> Result<Self, FrameError> {
         let mut dataset = Vec::new();
         Inflating::new(BufReader::new(file), limits.inflated_bytes)
             .read_to_end(&mut dataset)
@@ -132,7 +132,6 @@ impl Frames {
             Syntax::EXPLICIT_LE,
         ))?;
         // Once inflated, the frames are plain little endian ones.
-        let _ = opening;
         Self::new(
             uid::EXPLICIT_LE.to_owned(),
             image,
@@ -286,7 +285,7 @@ impl Image {
             (true, _, 64) => 8,
             (true, ..) => 2,
         };
-        if word > 1 && frame_bits % (8 * word as u64) != 0 {
+        if word > 1 && !frame_bits.is_multiple_of(8 * word as u64) {
             return Err(FrameError::Inconsistent(
                 "big endian frames do not fill whole words",
             ));

@@ -16,7 +16,6 @@ use dicom_core::{Tag, VR};
 use dicom_encoding::{Codec, TransferSyntax, TransferSyntaxIndex as _};
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 pub use opening::{MetaForm, Opening};
 
@@ -320,7 +319,7 @@ impl Found {
             Token::Element(element) if walker.depth() == 0 => {
                 if element.tag == CHARACTER_SET {
                     self.charset = Charset::from_value(&walker.value(self.limit)?);
-                    let value = json!({"vr": "CS", "Value": ["ISO_IR 192"]});
+                    let value = json::utf8();
                     self.attributes
                         .study
                         .insert(json::key(CHARACTER_SET), value);

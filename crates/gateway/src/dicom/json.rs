@@ -17,6 +17,13 @@ pub const INLINE_BYTES: u64 = 1024;
 /// Longest text value that is kept, in bytes. Reports in `UT` are longer than anything else.
 pub const TEXT_BYTES: u64 = 1 << 20;
 
+const CHARACTER_SET: Tag = Tag(0x0008, 0x0005);
+
+/// Specific Character Set of JSON, whatever it was before.
+pub(super) fn utf8() -> Value {
+    json!({"vr": "CS", "Value": ["ISO_IR 192"]})
+}
+
 /// `00100020` for (0010,0020).
 #[must_use]
 pub fn key(tag: Tag) -> String {
@@ -33,13 +40,10 @@ pub fn dataset(walker: &mut Walker<'_>) -> Result<Dataset, WalkError> {
     while let Some(token) = walker.next()? {
         match token {
             Token::Element(element) => {
-                if element.tag == Tag(0x0008, 0x0005) {
+                if element.tag == CHARACTER_SET {
                     let value = walker.value(TEXT_BYTES)?;
                     charset = Charset::from_value(&value);
-                    out.insert(
-                        key(element.tag),
-                        json!({"vr": "CS", "Value": ["ISO_IR 192"]}),
-                    );
+                    out.insert(key(element.tag), utf8());
                 } else if let Some(value) = attribute(walker, &element, &charset)? {
                     out.insert(key(element.tag), value);
                 }
@@ -61,17 +65,26 @@ pub fn dataset(walker: &mut Walker<'_>) -> Result<Dataset, WalkError> {
 pub fn sequence(walker: &mut Walker<'_>, charset: &Charset) -> Result<Value, WalkError> {
     let mut items = Vec::new();
     let mut item = Dataset::new();
+    // Items may state their own (PS3.3 C.12.1.1.2), for themselves only.
+    let mut own = None;
     while let Some(token) = walker.next()? {
         match token {
-            Token::ItemStart => item = Dataset::new(),
+            Token::ItemStart => {
+                item = Dataset::new();
+                own = None;
+            }
             Token::ItemEnd => items.push(Value::Object(std::mem::take(&mut item))),
             Token::SequenceEnd => break,
             Token::SequenceStart(tag) => {
-                let inner = sequence(walker, charset)?;
+                let inner = sequence(walker, own.as_ref().unwrap_or(charset))?;
                 item.insert(key(tag), inner);
             }
+            Token::Element(element) if element.tag == CHARACTER_SET => {
+                own = Some(Charset::from_value(&walker.value(TEXT_BYTES)?));
+                item.insert(key(element.tag), utf8());
+            }
             Token::Element(element) => {
-                if let Some(value) = attribute(walker, &element, charset)? {
+                if let Some(value) = attribute(walker, &element, own.as_ref().unwrap_or(charset))? {
                     item.insert(key(element.tag), value);
                 }
             }

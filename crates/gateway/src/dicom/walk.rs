@@ -7,19 +7,21 @@
 //! exist, implicit elements among explicit ones, private sequences written as `UN`, a last sequence
 //! delimiter that is missing.
 
+mod error;
 mod source;
+mod syntax;
 #[cfg(test)]
 mod tests;
 
+pub use error::WalkError;
 pub use source::{Inflating, Source};
+pub use syntax::Syntax;
 
 use std::io::Read as _;
 
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::StandardDataDictionary;
-
-use super::uid;
 
 /// Deepest nesting of sequences that is read. Real structured reports stay below 20.
 pub const MAX_DEPTH: usize = 64;
@@ -35,129 +37,6 @@ const ITEM_END: Tag = Tag(0xFFFE, 0xE00D);
 /// Sequence delimitation (FFFE,E0DD).
 const SEQUENCE_END: Tag = Tag(0xFFFE, 0xE0DD);
 const UNDEFINED: u32 = u32::MAX;
-
-/// Why a data set could not be walked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WalkError {
-    /// The bytes end inside an element.
-    #[error(
-        "the data set ends inside {tag} at byte {offset}; the object was cut off: send it again"
-    )]
-    Truncated {
-        /// The element that is not whole.
-        tag: Tag,
-        /// Bytes from the start of the source.
-        offset: u64,
-    },
-    /// A length reaches beyond what contains it.
-    #[error(
-        "{tag} at byte {offset} claims {length} bytes, more than what contains it; the object is damaged"
-    )]
-    LengthOverrun {
-        /// The element with the wrong length.
-        tag: Tag,
-        /// Bytes from the start of the source.
-        offset: u64,
-        /// The length it claims, in bytes.
-        length: u64,
-    },
-    /// An element stands where it cannot stand.
-    #[error(
-        "{tag} cannot stand at byte {offset}; the object is damaged or not in the stated transfer syntax"
-    )]
-    Unexpected {
-        /// The element.
-        tag: Tag,
-        /// Bytes from the start of the source.
-        offset: u64,
-    },
-    /// Sequences nested deeper than [`MAX_DEPTH`].
-    #[error(
-        "sequences are nested deeper than {MAX_DEPTH} levels at byte {offset}; the object is refused"
-    )]
-    TooDeep {
-        /// Bytes from the start of the source.
-        offset: u64,
-    },
-    /// More than [`MAX_TOKENS`] elements and items.
-    #[error("the data set has more than {MAX_TOKENS} elements; the object is refused")]
-    TooManyElements,
-    /// The caller asked for a value longer than it wants to hold.
-    #[error("{tag} has {length} bytes, more than the {limit} that are read")]
-    ValueTooLong {
-        /// The element.
-        tag: Tag,
-        /// Its length in bytes.
-        length: u64,
-        /// The limit in bytes.
-        limit: u64,
-    },
-    /// A deflated data set inflates to more than is allowed.
-    #[error(
-        "the deflated data set is larger than {limit} bytes when inflated; the object is refused"
-    )]
-    InflatesTooLarge {
-        /// The limit in bytes.
-        limit: u64,
-    },
-    /// The source failed.
-    #[error("reading the object failed; check the disk and the connection")]
-    Read(#[source] std::io::Error),
-}
-
-/// How elements are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Syntax {
-    /// Value representations are written out.
-    pub explicit: bool,
-    /// Numbers are big endian.
-    pub big_endian: bool,
-}
-
-impl Syntax {
-    /// Implicit VR Little Endian.
-    pub const IMPLICIT_LE: Self = Self {
-        explicit: false,
-        big_endian: false,
-    };
-    /// Explicit VR Little Endian.
-    pub const EXPLICIT_LE: Self = Self {
-        explicit: true,
-        big_endian: false,
-    };
-    /// Explicit VR Big Endian.
-    pub const EXPLICIT_BE: Self = Self {
-        explicit: true,
-        big_endian: true,
-    };
-
-    /// The syntax of a transfer syntax. All but two write Explicit VR Little Endian.
-    #[must_use]
-    pub fn of(transfer_syntax_uid: &str) -> Self {
-        match transfer_syntax_uid {
-            uid::IMPLICIT_LE => Self::IMPLICIT_LE,
-            uid::EXPLICIT_BE => Self::EXPLICIT_BE,
-            _ => Self::EXPLICIT_LE,
-        }
-    }
-
-    fn u16(self, b: [u8; 2]) -> u16 {
-        if self.big_endian {
-            u16::from_be_bytes(b)
-        } else {
-            u16::from_le_bytes(b)
-        }
-    }
-
-    fn u32(self, b: [u8; 4]) -> u32 {
-        if self.big_endian {
-            u32::from_be_bytes(b)
-        } else {
-            u32::from_le_bytes(b)
-        }
-    }
-}
 
 /// The head of an element whose value follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

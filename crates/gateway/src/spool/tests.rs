@@ -195,7 +195,7 @@ fn large_objects_go_through_the_disk_unchanged() {
     let dir = tempfile::tempdir().unwrap();
     let spool = Spool::open(dir.path()).unwrap();
     let large = Sample {
-        pixels: (0..9 << 20).map(|i: u32| (i * 31 >> 3) as u8).collect(),
+        pixels: (0..9 << 20).map(|i: u32| ((i * 31) >> 3) as u8).collect(),
         ..sample(1)
     };
     let mut incoming = spool.begin(dataset_kind(&large), 1 << 30);

@@ -21,6 +21,8 @@ use crate::dicom::{Limits, inspect, part10};
 
 const TOKEN: &str = "5f8e1c0a77aa4f0e9b1d3c2f6a7b8c9d";
 
+type Refuse = fn() -> ArchiveError;
+
 /// Holds a folder of instances, and remembers what it was asked.
 #[derive(Default)]
 struct Memory {
@@ -28,7 +30,7 @@ struct Memory {
     asked: Mutex<Vec<(Requester, SearchQuery)>>,
     more: bool,
     /// Answered instead of anything else.
-    refuse: Option<fn() -> ArchiveError>,
+    refuse: Option<Refuse>,
 }
 
 impl Archive for Memory {
@@ -642,7 +644,7 @@ async fn compressed_frames_name_their_type() {
 
 #[tokio::test]
 async fn refusals_of_the_platform_keep_their_meaning() {
-    let cases: [(fn() -> ArchiveError, StatusCode, &str); 4] = [
+    let cases: [(Refuse, StatusCode, &str); 4] = [
         (
             || ArchiveError::Denied {
                 reason: "HRESCH is not permitted".into(),

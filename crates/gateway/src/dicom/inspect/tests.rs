@@ -1,6 +1,7 @@
 use std::io::Write as _;
 
 use dicom_core::VR;
+use serde_json::json;
 
 use super::*;
 use crate::dicom::testing::{Sample, element, head, implicit};
@@ -251,4 +252,30 @@ fn request_attributes_are_kept() {
     let header = check(&bytes).unwrap();
     let kept = &header.attributes.series["00400275"]["Value"][0];
     assert_eq!(kept["00400009"], json!({"vr": "SH", "Value": ["SPS1"]}));
+}
+
+#[test]
+fn items_have_their_own_character_set() {
+    let item = [
+        element(0x0008, 0x0005, VR::CS, b"ISO_IR 144"),
+        element(0x0040, 0x1001, VR::SH, b"\xBF\xE0\xD8\xD2\xD5\xE2"),
+    ]
+    .concat();
+    let plain = element(0x0040, 0x1001, VR::SH, b"\xC4");
+    let sequence = [
+        head(0xFFFE, 0xE000, item.len() as u32),
+        item,
+        head(0xFFFE, 0xE000, plain.len() as u32),
+        plain,
+    ]
+    .concat();
+    let bytes = [
+        Sample::default().file(),
+        element(0x0040, 0x0275, VR::SQ, &sequence),
+    ]
+    .concat();
+    let header = check(&bytes).unwrap();
+    let items = &header.attributes.series["00400275"]["Value"];
+    assert_eq!(items[0]["00401001"]["Value"][0], "Привет");
+    assert_eq!(items[1]["00401001"]["Value"][0], "Ä");
 }
