@@ -146,8 +146,8 @@ pub enum Event {
         generation: GenerationId,
         /// What trust sent.
         expected: Digest,
-        /// What the cloud has.
-        found: Digest,
+        /// What the cloud has; none if it only said that it is something else.
+        found: Option<Digest>,
     },
     /// A bundle's keys were destroyed.
     Erased {

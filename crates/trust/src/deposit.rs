@@ -21,6 +21,7 @@ use crate::store::bundles::{self, Bundle, NewBundle, State};
 use crate::store::catalogue::{self, StudyColumns};
 use crate::store::generations::{self, Generation};
 use crate::store::parties::Party;
+use crate::store::slots;
 
 /// Longest text fields of a manifest outside its attributes.
 const MAX_TEXT_BYTES: usize = 256;
@@ -320,7 +321,7 @@ async fn place(
     for _ in 0..2 {
         let rng = &mut random::system();
         let generation = generations::open(tx, layout, now, rng).await?;
-        let before = generations::occupied(&mut *tx, generation.number).await?;
+        let before = slots::occupied(&mut *tx, generation.number).await?;
         let mut open = OpenGeneration::new(
             generation.layout,
             trust.config.mixing(),
@@ -331,8 +332,8 @@ async fn place(
         match open.place(bundle.fragments, now, rng) {
             Ok(places) => {
                 let number = generation.number;
-                generations::save_slots(tx, number, &before, open.slots()).await?;
-                generations::insert_cells(tx, number, bundle.number, &places, rng).await?;
+                slots::save(tx, number, &before, open.slots()).await?;
+                slots::insert_cells(tx, number, bundle.number, &places, rng).await?;
                 generations::note_deposit(tx, number, now).await?;
                 return Ok((number, generation.id));
             }

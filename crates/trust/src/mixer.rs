@@ -29,8 +29,8 @@ use crate::config::interleave;
 use crate::deposit;
 use crate::error::{TrustError, damaged};
 use crate::serve::Trust;
-use crate::store::bundles;
 use crate::store::generations::{self, Generation, State};
+use crate::store::{bundles, slots};
 
 mod assemble;
 
@@ -154,7 +154,7 @@ impl Mixer {
                 let now = trust.store.now();
                 generations::open(&mut tx, trust.config.layout(), now, rng).await?;
             } else {
-                generations::close_slots(&mut tx, generation.number, due, rng).await?;
+                slots::close(&mut tx, generation.number, due, rng).await?;
             }
         }
         tx.commit().await?;
@@ -179,7 +179,7 @@ impl Mixer {
             config.mixing(),
             config.seal_rule(),
             generation.first_deposit,
-            generations::occupied(db, generation.number).await?,
+            slots::occupied(db, generation.number).await?,
         );
         let now = self.trust.store.now();
         let asked = generation.asked && generation.first_deposit.is_some();
@@ -197,8 +197,7 @@ impl Mixer {
 
     /// Sends some of the slots that are leaving, in random order (5.4, 5.5).
     async fn send_slots(&self, generation: &Generation) -> Result<Progress, TrustError> {
-        let mut leaving =
-            generations::leaving(self.trust.store.db.read(), generation.number).await?;
+        let mut leaving = slots::leaving(self.trust.store.db.read(), generation.number).await?;
         if leaving.is_empty() {
             return match generation.state {
                 State::Sealing => self.begin_encoding(generation).await,
@@ -222,7 +221,7 @@ impl Mixer {
         let path = format!("/v1/generations/{}/slots/{slot}", generation.id);
         self.cloud.put(&path).bytes(bytes).send().await?;
         let mut tx = self.trust.store.db.begin("slot arrived").await?;
-        generations::arrived(&mut tx, generation.number, slot, digest).await?;
+        slots::arrived(&mut tx, generation.number, slot, digest).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -230,7 +229,7 @@ impl Mixer {
     /// All slots have left: fixes the request to seal (6.2).
     async fn begin_encoding(&self, generation: &Generation) -> Result<Progress, TrustError> {
         let mut tx = self.trust.store.db.begin("seal").await?;
-        let digests = generations::slot_digests(&mut tx, generation.number).await?;
+        let digests = slots::digests(&mut tx, generation.number).await?;
         let slots = slots_digest(digests);
         let request = match &generation.request {
             // Sent again: nothing about it changes.
@@ -286,7 +285,11 @@ impl Mixer {
                 Ok(Progress::More)
             }
             Ok(GenerationStatus::Sealed { slots, .. }) => {
-                self.mismatch(generation, request.slots, slots).await
+                self.mismatch(generation, request.slots, Some(slots)).await
+            }
+            // It compares what it recorded at writing, too.
+            Err(error) if error.code() == Some("conflict") => {
+                self.mismatch(generation, request.slots, None).await
             }
             Ok(GenerationStatus::Sealing | GenerationStatus::Open { .. }) => Ok(Progress::Idle),
             Err(error) if lost_slots(&error) => {
@@ -331,10 +334,10 @@ impl Mixer {
         &self,
         generation: &Generation,
         expected: Digest,
-        found: Digest,
+        found: Option<Digest>,
     ) -> Result<Progress, TrustError> {
         tracing::error!(
-            generation = %generation.id, %expected, %found,
+            generation = %generation.id, %expected, ?found,
             "the cloud's slots are not what was sent; nothing is released from it"
         );
         let event = Event::SealMismatch {
@@ -377,9 +380,9 @@ impl Mixer {
     }
 }
 
-/// Whether the cloud says that it does not have all the slots, or other ones.
+/// Whether the cloud says that it does not have all the slots.
 fn lost_slots(error: &ClientError) -> bool {
-    matches!(error.code(), Some("not_found" | "incomplete" | "conflict"))
+    matches!(error.code(), Some("not_found" | "incomplete"))
 }
 
 fn log(what: &str, error: &TrustError) {

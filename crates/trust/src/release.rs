@@ -27,7 +27,7 @@ use crate::search::{self, Tally};
 use crate::serve::Trust;
 use crate::store::bundles::{self, Bundle, State};
 use crate::store::parties::{self, Party};
-use crate::store::{catalogue, generations, permits};
+use crate::store::{catalogue, generations, permits, slots};
 
 /// Longest name or role of a user, in bytes.
 const MAX_REQUESTER_BYTES: usize = 256;
@@ -208,7 +208,7 @@ async fn grant(
     let content_key = unwrap_content_key(&wrapped, bundle.id, bundle.digest, &trust.opening)?;
     let grant = Nonce::random(rng);
     let (placements, source, nonces) = if bundle.in_stack {
-        let placements = generations::placements(tx, bundle.number).await?;
+        let placements = slots::placements(tx, bundle.number).await?;
         let slots: BTreeSet<u32> = placements.iter().map(|p| p.at.slot).collect();
         let stack = generations::descriptor(&mut *tx).await?;
         let (tickets, nonces) = tickets(trust, &stack, slots.len() as u32)?;

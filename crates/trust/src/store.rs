@@ -16,6 +16,7 @@ pub(crate) mod catalogue;
 pub(crate) mod generations;
 pub(crate) mod parties;
 pub(crate) mod permits;
+pub(crate) mod slots;
 
 /// The database, and what signs the head of its audit log.
 pub(crate) struct Store {

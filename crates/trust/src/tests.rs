@@ -4,6 +4,7 @@ mod audit;
 mod cloud;
 mod deposits;
 mod enrolment;
+mod kills;
 mod mixer;
 mod network;
 mod release;

@@ -11,7 +11,8 @@ use harpo_protocol::secret::PlacementKey;
 
 use crate::error::{TrustError, damaged};
 use crate::serve::Trust;
-use crate::store::generations::{self, Generation, SlotContent};
+use crate::store::generations::Generation;
+use crate::store::slots::{self, Content};
 
 /// Reads the fragments of a closed slot and encrypts its cells.
 pub(super) async fn slot(
@@ -20,7 +21,7 @@ pub(super) async fn slot(
     slot: u32,
 ) -> Result<Vec<u8>, TrustError> {
     let db = trust.store.db.read();
-    let content = generations::slot_content(db, generation.number, slot).await?;
+    let content = slots::content(db, generation.number, slot).await?;
     let mut fragments = BTreeMap::new();
     for (cell, bundle, fragment, _) in &content.cells {
         fragments.insert(*cell, trust.cache.get(*bundle, *fragment).await?);
@@ -41,7 +42,7 @@ fn encrypt(
     generation: GenerationId,
     layout: &Layout,
     slot: u32,
-    content: &SlotContent,
+    content: &Content,
     mut fragments: BTreeMap<u16, Bytes>,
 ) -> Result<Vec<u8>, TrustError> {
     let keys: BTreeMap<u16, &PlacementKey> = content

@@ -27,6 +27,8 @@ pub(super) struct Cloud {
     pub(super) lose_answers: AtomicU32,
     /// The digest that it reports is not that of its slots.
     pub(super) lie: AtomicBool,
+    /// It refuses to seal: its records say other slots.
+    pub(super) refuse: AtomicBool,
     /// It stays with "sealing" for so many questions.
     pub(super) slow: AtomicU32,
 }
@@ -143,6 +145,9 @@ async fn seal(
     Raw(body): Raw,
 ) -> Result<Json<GenerationStatus>, ApiError> {
     cloud.check(&peer)?;
+    if cloud.refuse.load(Ordering::SeqCst) {
+        return Err(ApiError::conflict("conflict", "other slots"));
+    }
     let request: SealRequest = serde_json::from_slice(&body).unwrap();
     let mut generations = cloud.generations.lock().unwrap();
     let stored = generations.entry(generation.parse().unwrap()).or_default();

@@ -317,3 +317,19 @@ async fn sizes_stay_as_they_were_deposited() {
     };
     assert!(error.to_string().contains("set it back"), "{error}");
 }
+
+#[tokio::test]
+async fn a_cloud_that_refuses_to_seal_raises_the_same_alarm() {
+    let mut network = Network::new().await;
+    let a = network.gateway("A").await;
+    a.deposit(&Spec::new("1.1", 5)).await;
+    network.cloud.refuse.store(true, SeqCst);
+    network.seal().await;
+    let alarms = network.events_named("seal-mismatch").await;
+    assert_eq!(alarms.len(), 1);
+    assert!(alarms[0]["found"].is_null());
+    network.cloud.refuse.store(false, SeqCst);
+    network.clock.advance(HOUR);
+    network.mix().await;
+    assert_eq!(network.states().await, [State::Open]);
+}
