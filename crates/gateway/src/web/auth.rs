@@ -72,12 +72,12 @@ pub enum UsersError {
     BadName(String),
     /// The password hash is not an Argon2 PHC string.
     #[error(
-        "the password_hash of user {0:?} is not an Argon2 PHC string; make one with `harpo user`"
+        "the password_hash of user {0:?} is not an Argon2 PHC string; make one with `harpo gateway user`"
     )]
     BadHash(String),
     /// The token's digest is not one.
     #[error(
-        "the token_sha256 of user {0:?} is not a SHA-256 in hexadecimal; make one with `harpo user`"
+        "the token_sha256 of user {0:?} is not a SHA-256 in hexadecimal; make one with `harpo gateway user`"
     )]
     BadToken(String),
     /// No way to sign in.
