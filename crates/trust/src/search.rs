@@ -185,8 +185,11 @@ async fn chunk_rows(
     tally: &mut Tally,
 ) -> Result<Vec<Attributes>, TrustError> {
     let listed = catalogue::of_studies(&mut *db, studies).await?;
+    let visible = permitted(policy, asking, &request.requester, listed, tally);
+    let numbers: Vec<i64> = visible.iter().map(|bundle| bundle.number).collect();
+    let counts = catalogue::counts(&mut *db, &numbers).await?;
     let mut by_study: BTreeMap<String, Vec<Listed>> = BTreeMap::new();
-    for bundle in permitted(policy, asking, &request.requester, listed, tally) {
+    for bundle in visible {
         by_study
             .entry(bundle.study.clone())
             .or_default()
@@ -194,10 +197,10 @@ async fn chunk_rows(
     }
     let mut rows = Vec::new();
     for study in studies {
-        let Some(bundles) = by_study.get(study) else {
+        let (Some(bundles), Some(counts)) = (by_study.get(study), counts.get(study)) else {
             continue;
         };
-        let found = study_rows(db, bundles, request.level).await?;
+        let found = study_rows(db, bundles, counts, request.level).await?;
         rows.extend(found.into_iter().filter(|row| {
             request
                 .matching
@@ -212,14 +215,14 @@ async fn chunk_rows(
 async fn study_rows(
     db: &mut SqliteConnection,
     bundles: &[Listed],
+    counts: &BTreeMap<String, u64>,
     level: Level,
 ) -> Result<Vec<Attributes>, TrustError> {
-    let numbers: Vec<i64> = bundles.iter().map(|bundle| bundle.number).collect();
-    let counts = catalogue::instances_by_series(&mut *db, &numbers).await?;
-    let study = study_row(bundles, &counts)?;
+    let study = study_row(bundles, counts)?;
     if level == Level::Study {
         return Ok(vec![study]);
     }
+    let numbers: Vec<i64> = bundles.iter().map(|bundle| bundle.number).collect();
     // Several bundles may hold parts of one series; the oldest names its attributes first.
     let mut series: Vec<(String, Attributes)> = Vec::new();
     let mut at: BTreeMap<(i64, i64), usize> = BTreeMap::new();

@@ -331,23 +331,31 @@ pub(crate) async fn instances(
         .collect()
 }
 
-/// Numbers of distinct instances in each series of these bundles, by series UID.
-pub(crate) async fn instances_by_series(
+/// Numbers of distinct instances in these bundles, by series UID, by study.
+pub(crate) type Counts = BTreeMap<String, BTreeMap<String, u64>>;
+
+/// Counts the instances of these bundles.
+pub(crate) async fn counts(
     db: impl SqliteExecutor<'_>,
     bundles: &[i64],
-) -> Result<BTreeMap<String, u64>, TrustError> {
-    let rows: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT series.uid, count(DISTINCT instance.uid) FROM instance \
+) -> Result<Counts, TrustError> {
+    let rows: Vec<(String, String, i64)> = sqlx::query_as(
+        "SELECT bundle.study, series.uid, count(DISTINCT instance.uid) FROM instance \
          JOIN series ON series.bundle = instance.bundle AND series.position = instance.series \
-         WHERE instance.bundle IN (SELECT value FROM json_each(?)) GROUP BY series.uid",
+         JOIN bundle ON bundle.number = instance.bundle \
+         WHERE instance.bundle IN (SELECT value FROM json_each(?)) GROUP BY bundle.study, series.uid",
     )
     .bind(json(&bundles)?)
     .fetch_all(db)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(uid, count)| (uid, count as u64))
-        .collect())
+    let mut counts = Counts::new();
+    for (study, series, count) in rows {
+        counts
+            .entry(study)
+            .or_default()
+            .insert(series, count as u64);
+    }
+    Ok(counts)
 }
 
 pub(crate) fn parse_attributes(text: &str) -> Result<Attributes, TrustError> {

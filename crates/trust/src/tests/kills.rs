@@ -17,8 +17,7 @@ fn moment() -> Duration {
     Duration::from_micros(u64::from(random::system().next_u32() % 12_000))
 }
 
-/// As a gateway does it: again from the beginning after every failure, until the receipt is there.
-/// Answers the receipt if it came before the kill.
+/// All steps of a deposit, from the first: what was stored before is not sent again.
 async fn try_deposit(
     gateway: &Gateway,
     bundle: &Sealed,
