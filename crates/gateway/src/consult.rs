@@ -358,6 +358,12 @@ impl Consult {
 
     /// Hints of `stack`: those that are missing are fetched, over a connection of their own (7.2).
     pub async fn held(&self, stack: &StackDescriptor) -> Result<Arc<HeldStack>, ConsultError> {
+        self.fetch_missing_hints(stack).await?;
+        let (hints, stack) = (self.hints.clone(), stack.clone());
+        Ok(blocking(move || hints.held(&stack)).await?)
+    }
+
+    async fn fetch_missing_hints(&self, stack: &StackDescriptor) -> Result<(), ConsultError> {
         let missing = self.hints.missing(stack);
         if !missing.is_empty() {
             let cloud = self.connect().await?;
@@ -366,20 +372,26 @@ impl Consult {
                 info!(generation = %generation.generation, bytes = generation.hint_bytes, "hint fetched");
             }
         }
-        let (hints, stack) = (self.hints.clone(), stack.clone());
-        Ok(blocking(move || hints.held(&stack)).await?)
+        Ok(())
     }
 
-    /// Asks trust for the stack and fetches the hints that are missing: run regularly, so that
+    /// Asks trust for the stacks and fetches the hints that are missing: run regularly, so that
     /// fetching hints says nothing about reading.
     pub async fn refresh_hints(&self) -> Result<(), ConsultError> {
-        let stack = self.trust.stack().await.map_err(ConsultError::Trust)?;
-        let stack = stack
-            .verify(self.party.trust_key())
-            .map_err(OpenError::Credential)?;
-        if !stack.generations.is_empty() {
-            self.held(&stack).await?;
+        let stacks = self.trust.stacks().await.map_err(ConsultError::Trust)?;
+        let mut generations = 0;
+        for (number, stack) in (1..).zip(&stacks) {
+            let stack = stack
+                .verify(self.party.trust_key())
+                .map_err(OpenError::Stack)?;
+            self.fetch_missing_hints(&stack).await?;
+            generations += stack.generations.len();
+            // The newest is read most: have its sum at hand.
+            if number == stacks.len() {
+                self.held(&stack).await?;
+            }
         }
+        self.hints.set_ready(generations);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt as _;
@@ -63,11 +64,18 @@ impl HeldStack {
     }
 }
 
-/// Keeps hints in a folder, one file a generation, and the sum of the last stack in memory.
+/// Sums in memory at once; the least recently used goes first. Each is as large as two to four of
+/// its generations' hints.
+const SUMS_HELD: usize = 3;
+
+/// Keeps hints in a folder, one file a generation, and the sums of the stacks that were read lately
+/// in memory.
 #[derive(Debug)]
 pub struct Hints {
     dir: PathBuf,
-    held: Mutex<Option<Arc<HeldStack>>>,
+    /// Most recently used last.
+    held: Mutex<Vec<Arc<HeldStack>>>,
+    ready: AtomicUsize,
 }
 
 impl std::fmt::Debug for HeldStack {
@@ -84,7 +92,8 @@ impl Hints {
         fs::create_dir_all(&dir)?;
         Ok(Self {
             dir,
-            held: Mutex::new(None),
+            held: Mutex::default(),
+            ready: AtomicUsize::new(0),
         })
     }
 
@@ -152,8 +161,10 @@ impl Hints {
         let generations: Vec<GenerationId> =
             stack.generations.iter().map(|g| g.generation).collect();
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(held) = held.as_ref().filter(|h| h.generations == generations) {
-            return Ok(held.clone());
+        if let Some(at) = held.iter().position(|h| h.generations == generations) {
+            let found = held.remove(at);
+            held.push(found.clone());
+            return Ok(found);
         }
         let shape = Stack::new(
             stack
@@ -177,14 +188,23 @@ impl Hints {
             hint,
             generations,
         });
-        *held = Some(new.clone());
+        // A stack that grew replaces what it was before.
+        held.retain(|old| !new.generations.starts_with(&old.generations));
+        held.push(new.clone());
+        if held.len() > SUMS_HELD {
+            held.remove(0);
+        }
         Ok(new)
     }
 
-    /// Generations of the stack whose sum is in memory.
-    pub fn generations_held(&self) -> usize {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.as_ref().map_or(0, |held| held.generations.len())
+    /// Notes for how many sealed generations everything is here.
+    pub fn set_ready(&self, generations: usize) {
+        self.ready.store(generations, Ordering::Relaxed);
+    }
+
+    /// For how many sealed generations everything is here.
+    pub fn ready(&self) -> usize {
+        self.ready.load(Ordering::Relaxed)
     }
 
     fn path(&self, generation: &SealedGeneration) -> PathBuf {

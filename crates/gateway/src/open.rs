@@ -35,6 +35,9 @@ pub enum OpenError {
     /// See the cause.
     #[error(transparent)]
     Malformed(#[from] Malformed),
+    /// A stack's figures are not trust's.
+    #[error("the stack's descriptor is not trust's")]
+    Stack(#[source] Rejected),
     /// The keys were not for us, or were changed on the way.
     #[error("the release's keys do not open")]
     Secrets(#[source] Rejected),
@@ -136,7 +139,7 @@ fn check_access(
     let stack = match &access.source {
         Source::Cache => None,
         Source::Stack { stack, tickets } => {
-            let stack = stack.verify(trust).map_err(OpenError::Secrets)?;
+            let stack = stack.verify(trust).map_err(OpenError::Stack)?;
             check_placements(&secrets, manifest, &stack, tickets.len(), layout)?;
             Some((stack, tickets.clone()))
         }

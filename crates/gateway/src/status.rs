@@ -26,7 +26,7 @@ pub struct Status {
     pub deposited_bundles: u64,
     /// Bundles that trust refused for good; their instances are in the spool.
     pub refused_bundles: u64,
-    /// Generations of the stack whose hints are here and summed.
+    /// Sealed generations whose hints are here.
     pub stack_generations: usize,
 }
 
@@ -76,7 +76,7 @@ async fn status(State(about): State<About>) -> Result<Json<Status>, ApiError> {
                 .sum::<usize>(),
         deposited_bundles,
         refused_bundles,
-        stack_generations: about.hints.generations_held(),
+        stack_generations: about.hints.ready(),
     }))
 }
 

@@ -75,8 +75,8 @@ impl TrustClient {
     }
 
     /// Protocol 7.1.
-    pub async fn stack(&self) -> Result<Signed<StackDescriptor>, ClientError> {
-        self.http.get("/v1/stack").send_json(RELEASE).await
+    pub async fn stacks(&self) -> Result<Vec<Signed<StackDescriptor>>, ClientError> {
+        self.http.get("/v1/stacks").send_json(RELEASE).await
     }
 
     /// Protocol 8.2.
