@@ -29,6 +29,7 @@ impl SmallDisk {
             .arg(folder));
         if let Err(error) = mounted {
             println!("no small disk: {error:#}");
+            fs::remove_dir_all(&aside)?;
             return Ok(None);
         }
         let disk = Self {
@@ -38,6 +39,8 @@ impl SmallDisk {
             .arg("-a")
             .arg(aside.join("."))
             .arg(folder))?;
+        // A second copy would be found by whoever looks for files.
+        fs::remove_dir_all(&aside)?;
         Ok(Some(disk))
     }
 

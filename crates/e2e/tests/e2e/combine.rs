@@ -57,7 +57,8 @@ fn select(held: &Held, query: &mut [u8], generation: usize, slot: u32) -> Result
     Ok(())
 }
 
-/// The sum of two slots as the ring adds them: in symbols of 19 bits, modulo 2^19.
+/// The sum of two slots as the ring adds them: in symbols of 19 bits modulo 2^19, each moved by 2^18 so that zero is in
+/// the middle (docs/oblivious-encoding.md).
 pub(crate) fn add(first: &[u8], second: &[u8]) -> Vec<u8> {
     const SYMBOL_BITS: usize = 19;
     let symbols = (first.len() * 8).div_ceil(SYMBOL_BITS);
@@ -65,7 +66,9 @@ pub(crate) fn add(first: &[u8], second: &[u8]) -> Vec<u8> {
     let (first_slot, second_slot) = (padded(first), padded(second));
     let mut sum = vec![0; first_slot.len()];
     for at in 0..symbols {
-        let both = bits(&first_slot, at, SYMBOL_BITS) + bits(&second_slot, at, SYMBOL_BITS);
+        let middle = 1 << (SYMBOL_BITS - 1);
+        let both =
+            bits(&first_slot, at, SYMBOL_BITS) + bits(&second_slot, at, SYMBOL_BITS) + middle;
         set_bits(&mut sum, at, SYMBOL_BITS, both % (1 << SYMBOL_BITS));
     }
     sum.truncate(first.len());

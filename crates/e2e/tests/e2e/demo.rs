@@ -20,7 +20,7 @@ fn demo(words: &[&str], folder: &Path) -> (String, Value) {
 #[test]
 fn images_of_its_own_making_come_back() {
     let folder = tempfile::tempdir().unwrap();
-    let (printed, report) = demo(&["--stack-mib", "16"], folder.path());
+    let (printed, report) = demo(&["--stack-mib", "64"], folder.path());
     assert_eq!(report["bit_exact"], true, "{report}\n{printed}");
 }
 

@@ -37,7 +37,7 @@ fn with_proxy(system: &mut System) -> Proxy {
 #[test]
 fn lies_about_slots_are_found_and_the_truth_still_works() {
     let mut system = System::start(&["St Anne", "Mercy Vale"]).unwrap();
-    // Larger than one slot of 64 KiB and smaller than two: two queries a retrieval.
+    // Three slots of 64 KiB: a retrieval of four queries.
     let file: PathBuf = pydicom("J2K_pixelrep_mismatch.dcm").unwrap();
     let mut sent = Sent::default();
     assert_eq!(
@@ -65,15 +65,21 @@ fn lies_about_slots_are_found_and_the_truth_still_works() {
     ] {
         proxy.play(attack);
         let mercy = &mut system.hospitals[1];
+        let before = mercy.process.log().len();
         let answer = mercy
             .retrieve(&study, &out.path().join(format!("{attack:?}")))
             .unwrap();
         assert!(proxy.played() > 0, "{attack:?} was not played: {answer:?}");
         assert!(answer.status >= 500, "{attack:?}: {answer:?}");
+        // The user is told that nothing usable came, the administrator what.
+        let told = ["damaged", "unavailable"]
+            .iter()
+            .any(|word| answer.body.contains(word));
+        assert!(told, "{attack:?} is not told: {}", answer.body);
+        let log = mercy.process.log().split_off(before);
         assert!(
-            answer.body.contains("cloud"),
-            "{attack:?} is not explained: {}",
-            answer.body
+            log.contains("a bundle could not be opened"),
+            "{attack:?} is not logged: {log}"
         );
         assert!(answer.files.is_empty());
         assert!(mercy.process.runs(), "{attack:?} ended the gateway");

@@ -20,17 +20,19 @@ use tokio_util::sync::CancellationToken;
 use crate::rogue::{Rogue, identity};
 
 const LIMIT: usize = 256 << 20;
+/// Bytes before the symbols of an answer (docs/oblivious-encoding.md).
+const HEADER: usize = 40;
 
 /// What it does to the answers of retrievals, or to hints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Attack {
     /// Nothing.
     Honest,
-    /// One bit in the middle of the first answer.
+    /// One byte in the middle of each answer.
     FlipAnswer,
-    /// The bit that says for which stack the answer is.
+    /// The bit that says for which stack the first answer is.
     FlipHeader,
-    /// The first two answers change places.
+    /// Every answer stands in the place of the one before it.
     Swap,
     /// The answers of the retrieval before this one.
     Old,
@@ -155,19 +157,25 @@ async fn answer(shared: &Shared, request: Request) -> Result<Response> {
     Ok((status, headers, Body::from(altered)).into_response())
 }
 
+/// The answers of a retrieval of four queries.
+fn answers(bytes: &mut [u8]) -> impl Iterator<Item = &mut [u8]> {
+    bytes.chunks_exact_mut(bytes.len() / 4)
+}
+
 /// None: no answer.
 fn alter_answers(attack: Attack, honest: &Bytes, old: Option<Bytes>) -> Option<Bytes> {
     let mut bytes = honest.to_vec();
-    // The retrievals that are attacked have two queries.
-    let half = bytes.len() / 2;
+    let quarter = bytes.len() / 4;
     match attack {
-        Attack::FlipAnswer => bytes[half / 2] ^= 1 << 5,
+        Attack::FlipAnswer => answers(&mut bytes).for_each(|answer| answer[quarter / 2] ^= 0xff),
         Attack::FlipHeader => bytes[10] ^= 1,
-        Attack::Swap => bytes.rotate_left(half),
+        Attack::Swap => bytes.rotate_left(quarter),
         Attack::Old => return old.or(Some(honest.clone())),
         Attack::Noise => {
             let mut choices = harpo_e2e::seed::Choices::new(bytes.len() as u64);
-            bytes[40..half].fill_with(|| choices.below(256).to_le_bytes()[0]);
+            for answer in answers(&mut bytes) {
+                answer[HEADER..].fill_with(|| choices.below(256).to_le_bytes()[0]);
+            }
         }
         Attack::Truncate => bytes.truncate(bytes.len() - 1),
         Attack::Extend => bytes.push(0),
