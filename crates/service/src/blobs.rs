@@ -6,83 +6,26 @@ use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt as _;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore as _, ObjectStoreExt as _};
+use object_store::{
+    GetOptions, GetResult, GetResultPayload, ObjectStore as _, ObjectStoreExt as _,
+};
 
-use crate::causes::causes;
 use crate::files;
+
+pub use self::error::BlobError;
+
+mod error;
+mod local;
 
 #[cfg(test)]
 mod tests;
 
-/// Why an object could not be stored or brought.
-#[derive(Debug, thiserror::Error)]
-pub enum BlobError {
-    /// No space is left; nothing was changed.
-    #[error("the storage for objects is full; make space and try again")]
-    Full {
-        /// What the store said.
-        source: object_store::Error,
-    },
-    /// There is no such object.
-    #[error("there is no object `{key}`")]
-    NotFound {
-        /// The key asked for.
-        key: String,
-    },
-    /// The key is not usable.
-    #[error("`{key}` cannot be the key of an object: {reason}")]
-    Key {
-        /// The key.
-        key: String,
-        /// Why not.
-        reason: String,
-    },
-    /// The range reaches outside the object.
-    #[error("`{key}` has fewer bytes than the range {start}..{end} asks for")]
-    Range {
-        /// The key.
-        key: String,
-        /// First byte asked for.
-        start: u64,
-        /// The byte after the last one asked for.
-        end: u64,
-    },
-    /// The directory cannot be used.
-    #[error("the directory {} cannot be used for objects", path.display())]
-    Open {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Anything else.
-    #[error("the storage for objects failed")]
-    Store {
-        /// What it said.
-        source: object_store::Error,
-    },
-}
-
-impl BlobError {
-    fn from_store(key: &str, source: object_store::Error) -> Self {
-        if matches!(source, object_store::Error::NotFound { .. }) {
-            return Self::NotFound {
-                key: key.to_owned(),
-            };
-        }
-        let full = causes(&source)
-            .filter_map(|error| error.downcast_ref::<io::Error>())
-            .any(files::is_storage_full);
-        if full {
-            Self::Full { source }
-        } else {
-            Self::Store { source }
-        }
-    }
-}
+/// Bytes of an object as they come. It may end early if the object was damaged after it was opened.
+pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
 
 /// An object, as [`Blobs::list`] sees it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,7 +57,7 @@ impl Blobs {
             source,
         };
         files::create_dir_durable(directory, 0o700).map_err(open_error)?;
-        remove_staged(directory).map_err(open_error)?;
+        local::remove_staged(directory).map_err(open_error)?;
         let store = LocalFileSystem::new_with_prefix(directory)
             .map_err(|source| BlobError::Store { source })?
             .with_fsync(true);
@@ -151,11 +94,61 @@ impl Blobs {
             .map_err(|error| BlobError::from_store(key, error))
     }
 
+    /// The object under `key`, which is known to have `length` bytes. Reads nothing of one that has more or fewer.
+    ///
+    /// # Errors
+    /// As [`Blobs::get`]; [`BlobError::Length`].
+    pub async fn get_exact(&self, key: &str, length: u64) -> Result<Bytes, BlobError> {
+        let failed = |error| BlobError::from_store(key, error);
+        let object = self.store.get(&parse(key)?).await.map_err(failed)?;
+        let found = object.meta.size;
+        if found != length {
+            return Err(BlobError::Length {
+                key: key.to_owned(),
+                expected: length,
+                found,
+            });
+        }
+        object.bytes().await.map_err(failed)
+    }
+
     /// The bytes `range` of the object under `key`.
     ///
     /// # Errors
     /// As [`Blobs::get`]; [`BlobError::Range`] if it has fewer bytes.
     pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, BlobError> {
+        match self.open_range(key, range).await? {
+            Some(object) => object
+                .bytes()
+                .await
+                .map_err(|error| BlobError::from_store(key, error)),
+            None => Ok(Bytes::new()),
+        }
+    }
+
+    /// The bytes `range` of the object under `key`, piece by piece: for what is too large to be held in memory.
+    ///
+    /// # Errors
+    /// As [`Blobs::get_range`].
+    pub async fn get_stream(&self, key: &str, range: Range<u64>) -> Result<ByteStream, BlobError> {
+        let length = range.end.saturating_sub(range.start);
+        let Some(object) = self.open_range(key, range).await? else {
+            return Ok(futures_util::stream::empty().boxed());
+        };
+        Ok(match object.payload {
+            GetResultPayload::File(file, _) => {
+                local::stream(file, object.range.start, length).boxed()
+            }
+            GetResultPayload::Stream(stream) => stream.map_err(io::Error::other).boxed(),
+        })
+    }
+
+    /// Opens a range, all of which is there; `None` if it is empty.
+    async fn open_range(
+        &self,
+        key: &str,
+        range: Range<u64>,
+    ) -> Result<Option<GetResult>, BlobError> {
         let too_far = || BlobError::Range {
             key: key.to_owned(),
             start: range.start,
@@ -165,18 +158,19 @@ impl Blobs {
             return Err(too_far());
         }
         if range.is_empty() {
-            return Ok(Bytes::new());
+            return Ok(None);
         }
-        let bytes = self
+        let options = GetOptions::new().with_range(Some(range.clone()));
+        let object = self
             .store
-            .get_range(&parse(key)?, range.clone())
+            .get_opts(&parse(key)?, options)
             .await
             .map_err(|error| BlobError::from_store(key, error))?;
         // The object may have been replaced by a shorter one in between.
-        if bytes.len() as u64 != range.end - range.start {
+        if object.range != range {
             return Err(too_far());
         }
-        Ok(bytes)
+        Ok(Some(object))
     }
 
     /// The size of the object under `key`, in bytes.
@@ -215,22 +209,19 @@ impl Blobs {
             Err(object_store::Error::NotFound { .. }) => return Ok(()),
             Err(error) => return Err(BlobError::from_store(key, error)),
         }
-        let file = self
-            .store
-            .path_to_filesystem(&path)
-            .map_err(|error| BlobError::from_store(key, error))?;
+        let file = self.file(key, &path)?;
         let directory = file.parent().unwrap_or(&file).to_owned();
-        let synced = tokio::task::spawn_blocking({
-            let directory = directory.clone();
-            move || files::sync_dir(&directory)
-        });
-        let synced = synced
-            .await
-            .unwrap_or_else(|ended| Err(io::Error::other(ended)));
-        synced.map_err(|source| BlobError::Open {
-            path: directory,
-            source,
-        })
+        local::on_disk(directory, files::sync_dir).await
+    }
+
+    /// Removes all objects whose keys begin with `prefix` and `/`, durably: one sync for all of them. Not atomic: a
+    /// crash may leave some.
+    ///
+    /// # Errors
+    /// As [`Blobs::delete`].
+    pub async fn delete_below(&self, prefix: &str) -> Result<(), BlobError> {
+        let directory = self.file(prefix, &parse(prefix)?)?;
+        local::on_disk(directory, local::remove_tree).await
     }
 
     /// The objects whose keys begin with the parts of `prefix` (all, if it is empty), by key.
@@ -255,6 +246,34 @@ impl Blobs {
         entries.sort();
         Ok(entries)
     }
+
+    /// What follows `prefix` and `/` in the keys below it (any key, if it is empty), up to the next `/`; sorted. On
+    /// local files also a directory that has become empty.
+    ///
+    /// # Errors
+    /// [`BlobError::Key`], [`BlobError::Store`].
+    pub async fn children(&self, prefix: &str) -> Result<Vec<String>, BlobError> {
+        let prefix_path = match prefix {
+            "" => None,
+            prefix => Some(parse(prefix)?),
+        };
+        let found = self.store.list_with_delimiter(prefix_path.as_ref()).await;
+        let found = found.map_err(|error| BlobError::from_store(prefix, error))?;
+        let objects = found.objects.into_iter().map(|meta| meta.location);
+        let mut names: Vec<String> = objects
+            .chain(found.common_prefixes)
+            .filter_map(|path| path.filename().map(str::to_owned))
+            .collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    fn file(&self, key: &str, path: &Path) -> Result<PathBuf, BlobError> {
+        self.store
+            .path_to_filesystem(path)
+            .map_err(|error| BlobError::from_store(key, error))
+    }
 }
 
 fn parse(key: &str) -> Result<Path, BlobError> {
@@ -273,25 +292,4 @@ fn parse(key: &str) -> Result<Path, BlobError> {
         return Err(wrong("a part is empty or begins with a dot"));
     }
     Path::parse(key).map_err(|error| wrong(&error.to_string()))
-}
-
-/// Removes the files that unfinished writes leave: the store writes `NAME#NUMBER` and renames it.
-fn remove_staged(directory: &FsPath) -> io::Result<()> {
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            remove_staged(&entry.path())?;
-        } else if kind.is_file() && is_staged(&entry.file_name()) {
-            std::fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-fn is_staged(name: &std::ffi::OsStr) -> bool {
-    let Some((_, number)) = name.to_str().and_then(|name| name.rsplit_once('#')) else {
-        return false;
-    };
-    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -108,6 +108,70 @@ async fn a_write_cut_short_before_its_rename_leaves_the_old_object_and_is_cleane
     assert_eq!(again.get("a/c").await.unwrap(), "now");
 }
 
+#[tokio::test]
+async fn large_objects_come_in_pieces_and_of_the_expected_length_or_not_at_all() {
+    let (directory, blobs) = store();
+    let bytes: Vec<u8> = (0..1_000_003_u32).map(|i| (i % 251) as u8).collect();
+    blobs.put("a/b", bytes.clone().into()).await.unwrap();
+    for range in [0..bytes.len(), 300_000..900_001, 7..8, 5..5] {
+        let asked = range.start as u64..range.end as u64;
+        let stream = blobs.get_stream("a/b", asked).await.unwrap();
+        let pieces: Vec<Bytes> = stream.try_collect().await.unwrap();
+        assert!(pieces.iter().all(|piece| piece.len() <= 256 << 10));
+        assert_eq!(pieces.concat(), bytes[range]);
+    }
+    let beyond = blobs.get_stream("a/b", 5..1_000_004).await.err();
+    assert!(
+        matches!(beyond, Some(BlobError::Range { .. })),
+        "{beyond:?}"
+    );
+    let absent = blobs.get_stream("a/c", 0..1).await.err();
+    assert!(
+        matches!(absent, Some(BlobError::NotFound { .. })),
+        "{absent:?}"
+    );
+
+    assert_eq!(blobs.get_exact("a/b", 1_000_003).await.unwrap(), bytes);
+    fs::write(directory.path().join("blobs/a/b"), &bytes[1..]).unwrap();
+    let cut = blobs.get_exact("a/b", 1_000_003).await;
+    assert!(
+        matches!(
+            cut,
+            Err(BlobError::Length {
+                expected: 1_000_003,
+                found: 1_000_002,
+                ..
+            })
+        ),
+        "{cut:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_below_a_prefix_is_named_and_removed_at_once() {
+    let (_directory, blobs) = store();
+    for key in ["a/x/1", "a/x/2", "a/y", "ab/z", "top"] {
+        blobs.put(key, Bytes::from_static(b"1")).await.unwrap();
+    }
+    assert_eq!(blobs.children("").await.unwrap(), ["a", "ab", "top"]);
+    assert_eq!(blobs.children("a").await.unwrap(), ["x", "y"]);
+    assert!(blobs.children("nothing").await.unwrap().is_empty());
+    // An object itself has nothing below it.
+    blobs.delete_below("top").await.unwrap();
+    blobs.delete_below("a").await.unwrap();
+    blobs.delete_below("a").await.unwrap();
+    assert_eq!(blobs.children("").await.unwrap(), ["ab", "top"]);
+    assert!(!blobs.exists("a/x/1").await.unwrap());
+    for wrong in ["", "..", "a/../ab", "/"] {
+        let refused = blobs.delete_below(wrong).await;
+        assert!(
+            matches!(refused, Err(BlobError::Key { .. })),
+            "{wrong}: {refused:?}"
+        );
+    }
+    assert!(blobs.exists("ab/z").await.unwrap());
+}
+
 #[test]
 fn a_full_disk_is_recognised_through_the_stores_wrapping() {
     let wrapped = |code| object_store::Error::Generic {
