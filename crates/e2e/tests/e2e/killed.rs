@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use harpo_e2e::images::pydicom;
+use harpo_e2e::peers::python;
 use harpo_e2e::process::harpo;
 use harpo_e2e::seed::{Choices, seed};
 use harpo_e2e::system::{System, text};
@@ -16,6 +17,11 @@ use crate::sent::Sent;
 
 /// Images of one round.
 const IMAGES: u64 = 6;
+
+/// The study of a round.
+fn uid(study: u64) -> String {
+    format!("1.3.6.1.4.1.5962.1.2.1.2004011907{study:04}.12322")
+}
 
 /// A file like CT_small.dcm with UIDs of its own, of the same length, so that nothing else must change.
 fn image(folder: &Path, study: u64, number: u64) -> PathBuf {
@@ -62,7 +68,7 @@ fn what_was_acknowledged_survives_kills() {
         let files: Vec<_> = (0..IMAGES)
             .map(|number| image(folder.path(), round, number))
             .collect();
-        let acknowledged = one_round(&mut system, &files, &mut choices);
+        let acknowledged = one_round(&mut system, &files, &uid(round), &mut choices);
         println!(
             "round {round}: {} of {IMAGES} acknowledged",
             acknowledged.len()
@@ -70,7 +76,13 @@ fn what_was_acknowledged_survives_kills() {
         sent.by_store(&acknowledged).unwrap();
     }
 
-    // Everybody is up again, and a hospital that has nothing yet finds everything in the cloud.
+    // Everybody is up again. One image more, so that there is something to seal for the last time.
+    let last = image(folder.path(), rounds, 0);
+    let statuses = system.hospitals[0]
+        .send(std::slice::from_ref(&last))
+        .unwrap();
+    assert_eq!(statuses[last.to_str().unwrap()], 0);
+    sent.by_store(&[last]).unwrap();
     sent.found_by(&system.hospitals[1]).unwrap();
     system.seal().unwrap();
     let out = folder.path().join("out");
@@ -85,9 +97,17 @@ fn what_was_acknowledged_survives_kills() {
 }
 
 /// Sends images, seals and fetches, while services die and come back. Returns what was acknowledged.
-fn one_round(system: &mut System, files: &[PathBuf], choices: &mut Choices) -> Vec<PathBuf> {
+fn one_round(
+    system: &mut System,
+    files: &[PathBuf],
+    study: &str,
+    choices: &mut Choices,
+) -> Vec<PathBuf> {
     let trust = system.dir("trust");
-    let port = system.hospitals[0].dicom.to_string();
+    let [producer, consumer] = [&system.hospitals[0], &system.hospitals[1]];
+    let port = producer.dicom.to_string();
+    let (url, token) = (consumer.url(), consumer.token.clone());
+    let out = tempfile::tempdir().unwrap();
     let done = AtomicBool::new(false);
     let mut acknowledged = Vec::new();
     thread::scope(|scope| {
@@ -103,8 +123,18 @@ fn one_round(system: &mut System, files: &[PathBuf], choices: &mut Choices) -> V
                     acknowledged.push(file.clone());
                 }
             }
-            // May fail: trust may be dead. It is asked again in the end.
+            // These may fail: whoever they ask may be dead. They are asked again in the end.
             let _ = harpo(&["trust", "seal", "--dir", text(&trust).unwrap()]);
+            let fetch = [
+                "retrieve",
+                "--url",
+                &url,
+                "--token",
+                &token,
+                "--out",
+                text(out.path()).unwrap(),
+            ];
+            let _ = python(&[fetch.as_slice(), &[study]].concat(), &[]);
             done.store(true, Ordering::Release);
             acknowledged
         });
