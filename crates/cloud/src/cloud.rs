@@ -11,10 +11,8 @@ use harpo_protocol::time::Timestamp;
 use harpo_service::admin::Condition;
 use harpo_service::clock::Clock;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::Instant;
 
 use crate::Error;
-use crate::body::BodyReader;
 use crate::config::Limits;
 use crate::events::{Event, EventLog};
 use crate::residents::{self, Residents};
@@ -24,8 +22,6 @@ use crate::store::{Begin, State, Store};
 
 /// Slots of a generation: beyond what any parameter set allows.
 const MAX_SLOTS: u32 = 1 << 21;
-/// For one slot to arrive.
-const SLOT_UPLOAD: Duration = Duration::from_secs(300);
 
 /// One running cloud.
 #[derive(Debug)]
@@ -68,7 +64,6 @@ impl Cloud {
         length: Option<u64>,
         body: axum::body::Body,
     ) -> Result<(), Error> {
-        let limit = u64::from(self.limits.max_slot_bytes);
         if slot >= MAX_SLOTS {
             return Err(Error::malformed(
                 "slot",
@@ -82,27 +77,25 @@ impl Cloud {
                 .filter(|bytes| *bytes <= self.limits.max_slot_bytes);
             let bytes = bytes.ok_or(Error::TooLarge {
                 what: "the slot",
-                limit,
+                limit: u64::from(self.limits.max_slot_bytes),
             })?;
             self.store.admit(id, bytes).await?;
         }
-        let mut body = BodyReader::new(body, Instant::now() + SLOT_UPLOAD);
-        let staged = self.slots.receive(&mut body, limit).await?;
-        if staged.bytes == 0 {
+        let received = self.slots.receive(body, length).await?;
+        let (bytes, digest) = (received.length, received.digest);
+        if bytes == 0 {
             return Err(Error::malformed("slot", "it is empty"));
         }
-        self.store.admit(id, staged.bytes).await?;
-        if !self.store.has_slot(id, slot, staged.digest).await? {
-            self.slots.keep(&staged, id, slot).await?;
-            self.store
-                .put_slot(id, slot, staged.bytes, staged.digest)
-                .await?;
+        self.store.admit(id, bytes).await?;
+        if !self.store.has_slot(id, slot, digest).await? {
+            self.slots.keep(received, id, slot).await?;
+            self.store.put_slot(id, slot, bytes, digest).await?;
         }
         self.events.record(&Event::Write {
             time: self.now(),
             generation: id,
             slot,
-            bytes: u64::from(staged.bytes),
+            bytes: u64::from(bytes),
         })
     }
 
@@ -169,9 +162,9 @@ impl Cloud {
         self.slots.remove(id).await
     }
 
-    /// Removes the files of generations that are gone: a crash came between the two.
+    /// Removes the objects of generations that are gone: a crash came between the two.
     pub(crate) async fn remove_leftovers(&self) -> Result<(), Error> {
-        for id in self.slots.generations()? {
+        for id in self.slots.generations().await? {
             let known = self.store.generation(id).await?;
             if known.is_none_or(|generation| generation.state == State::Retired) {
                 self.slots.remove(id).await?;

@@ -35,6 +35,8 @@ pub struct CloudConfig {
 pub struct Limits {
     /// Largest slot, in bytes. Default 64 MiB.
     pub max_slot_bytes: u32,
+    /// Slots that are received at the same time; further ones wait. Each is held in memory. Default 4.
+    pub slot_uploads_at_once: u32,
     /// Memory for encoded generations, in MiB; they take 3.4 times the size of their slots. Sealing what does not
     /// fit is refused. Default 8192.
     pub memory_limit_mib: u64,
@@ -51,6 +53,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_slot_bytes: 64 << 20,
+            slot_uploads_at_once: 4,
             memory_limit_mib: 8192,
             retrievals_at_once: 8,
             retrieval_upload_seconds: 300,
@@ -87,6 +90,12 @@ impl CloudConfig {
     #[must_use]
     pub fn database_file(&self) -> PathBuf {
         self.data_dir.join("cloud.sqlite")
+    }
+
+    /// The objects: slots and hints.
+    #[must_use]
+    pub fn objects_dir(&self) -> PathBuf {
+        self.data_dir.join("objects")
     }
 
     /// The event log ([`crate::events`]).

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use harpo_protocol::id::GenerationId;
 use harpo_protocol::{Malformed, Rejected};
+use harpo_service::blobs::BlobError;
 use harpo_service::db::DbError;
 use harpo_service::http::ApiError;
 use http::StatusCode;
@@ -73,7 +74,7 @@ pub enum Error {
     },
     /// The disk is full.
     #[error("the disk is full; nothing was lost: free space, then repeat")]
-    StorageFull(#[source] io::Error),
+    StorageFull(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A closed generation cannot be used.
     #[error("generation {generation} cannot be used: {why}")]
     Unusable {
@@ -103,8 +104,11 @@ pub enum Error {
         /// Which slot.
         slot: u32,
         /// Why.
-        source: io::Error,
+        source: BlobError,
     },
+    /// Slots or hints could not be stored or brought.
+    #[error("the store of slots and hints failed")]
+    Storage(#[source] BlobError),
     /// A hint could not be read.
     #[error("cannot read a hint")]
     HintUnreadable(#[source] io::Error),
@@ -130,7 +134,7 @@ impl Error {
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| {
             if harpo_service::files::is_storage_full(&source) {
-                return Self::StorageFull(source);
+                return Self::StorageFull(source.into());
             }
             Self::File {
                 action,
@@ -148,6 +152,15 @@ impl Error {
 impl From<Rejected> for Error {
     fn from(Rejected: Rejected) -> Self {
         Self::Rejected
+    }
+}
+
+impl From<BlobError> for Error {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::Full { source } => Self::StorageFull(source.into()),
+            other => Self::Storage(other),
+        }
     }
 }
 

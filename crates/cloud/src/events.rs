@@ -119,7 +119,7 @@ impl EventLog {
     pub fn record(&self, event: &Event) -> Result<(), Error> {
         self.append(event).map_err(|error| {
             if harpo_service::files::is_storage_full(&error) {
-                Error::StorageFull(error)
+                Error::StorageFull(error.into())
             } else {
                 Error::EventLog(error)
             }

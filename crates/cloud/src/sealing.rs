@@ -4,36 +4,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use harpo_oblivious::{EncodeError, Encoded, GenerationInfo};
+use harpo_oblivious::GenerationInfo;
 use harpo_protocol::domain::sha256;
-use harpo_protocol::id::{Digest, GenerationId};
+use harpo_protocol::id::GenerationId;
 use harpo_protocol::stack::SealRequest;
 use harpo_service::causes::in_one_line;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use self::encode::{Failure, encode};
 use crate::Error;
 use crate::cloud::Cloud;
 use crate::events::Event;
-use crate::residents::{self, Resident};
-use crate::slots::{ReadError, Slots, blocking};
+use crate::residents;
 use crate::store::{Generation, HintRecord, State};
+
+mod encode;
 
 /// Between attempts at a generation whose encoding failed for a reason that may pass.
 const RETRY: Duration = Duration::from_secs(10);
-
-/// Why a generation was not encoded.
-enum Failure {
-    /// These slots are not what was written.
-    Damaged(Vec<u32>),
-    Other(Error),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Other(error)
-    }
-}
 
 /// Sets memory aside for what is closed already, and says in which order to encode it.
 pub(crate) async fn closed_at_start(cloud: &Cloud) -> Result<Vec<GenerationId>, Error> {
@@ -150,8 +139,7 @@ async fn seal(
         digest: sha256(&hint),
         bytes: hint.len() as u64,
     };
-    let slots = cloud.slots.clone();
-    blocking(move || slots.write_hint(id, &hint)).await?;
+    cloud.slots.keep_hint(id, hint).await?;
     // Before the change itself: after a crash in between it is recorded twice, never not at all.
     cloud.events.record(&Event::Seal {
         time: cloud.now(),
@@ -183,7 +171,7 @@ async fn load(
         Ok(encoded) => encoded,
         Err(Failure::Damaged(damaged)) => {
             let why = format!(
-                "{} of its slots are missing or damaged, the first is {}; restore their files from a backup, then restart",
+                "{} of its slots are missing or damaged, the first is {}; restore the objects from a backup, then restart",
                 damaged.len(),
                 damaged.first().copied().unwrap_or_default(),
             );
@@ -199,104 +187,11 @@ async fn load(
         cloud.residents.failed(id, why.to_owned());
         return Ok(());
     }
-    let slots = cloud.slots.clone();
-    blocking(move || {
-        if slots.hint_digest(id)? != Some(hint.digest) {
-            tracing::warn!(generation = %id, "the stored hint was missing or damaged; written again");
-            slots.write_hint(id, &computed)?;
-        }
-        Ok(())
-    })
-    .await?;
+    if !cloud.slots.has_hint(id, hint).await? {
+        tracing::warn!(generation = %id, "the stored hint was missing or damaged; written again");
+        cloud.slots.keep_hint(id, computed).await?;
+    }
     cloud.residents.ready(id, resident);
     tracing::info!(generation = %id, "loaded");
     Ok(())
-}
-
-/// Reads the slots back, checks each against its digest, encodes them, and computes the hint.
-async fn encode(
-    cloud: &Cloud,
-    id: GenerationId,
-    info: GenerationInfo,
-    stop: &CancellationToken,
-) -> Result<(Resident, Vec<u8>), Failure> {
-    let digests: Vec<Digest> = cloud
-        .store
-        .slot_digests(id)
-        .await?
-        .into_iter()
-        .map(|(_, d)| d)
-        .collect();
-    let (slots, stop) = (cloud.slots.clone(), stop.clone());
-    tokio::task::spawn_blocking(move || encode_blocking(&slots, id, info, &digests, &stop))
-        .await
-        .map_err(|_| Error::TaskLost)?
-}
-
-fn encode_blocking(
-    slots: &Slots,
-    id: GenerationId,
-    info: GenerationInfo,
-    digests: &[Digest],
-    stop: &CancellationToken,
-) -> Result<(Resident, Vec<u8>), Failure> {
-    let read = |slot: u32, bytes: &mut [u8]| {
-        if stop.is_cancelled() {
-            return Err(ReadError::Stopping);
-        }
-        let digest = digests.get(slot as usize).ok_or(ReadError::Damaged)?;
-        slots.read(id, slot, *digest, bytes)
-    };
-    match Encoded::encode(&info, read) {
-        Ok(encoded) => {
-            let hint = encoded.hint().to_bytes();
-            Ok((Resident(encoded), hint))
-        }
-        Err(EncodeError::Refused(error)) => Err(Error::Engine(error).into()),
-        Err(EncodeError::Read {
-            source: ReadError::Stopping,
-            ..
-        }) => Err(Error::Stopping.into()),
-        Err(EncodeError::Read {
-            source: ReadError::Io(source),
-            slot,
-        }) => Err(Error::SlotUnreadable {
-            generation: id,
-            slot,
-            source,
-        }
-        .into()),
-        // One is damaged: look for all, so that one round of writing mends the generation.
-        Err(_) => Err(find_damaged(
-            slots,
-            id,
-            info.shape.slot_bytes() as usize,
-            digests,
-        )?),
-    }
-}
-
-fn find_damaged(
-    slots: &Slots,
-    id: GenerationId,
-    slot_bytes: usize,
-    digests: &[Digest],
-) -> Result<Failure, Failure> {
-    let mut damaged = Vec::new();
-    let mut bytes = vec![0; slot_bytes];
-    for (slot, digest) in (0..).zip(digests) {
-        match slots.read(id, slot, *digest, &mut bytes) {
-            Ok(_) => {}
-            Err(ReadError::Io(source)) => {
-                return Err(Error::SlotUnreadable {
-                    generation: id,
-                    slot,
-                    source,
-                }
-                .into());
-            }
-            Err(_) => damaged.push(slot),
-        }
-    }
-    Ok(Failure::Damaged(damaged))
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harpo_service::admin::{Admin, Readiness};
+use harpo_service::blobs::Blobs;
 use harpo_service::causes::in_one_line;
 use harpo_service::clock::Clock;
 use harpo_service::db;
@@ -178,7 +179,10 @@ async fn open(
     let (sender, queue) = mpsc::unbounded_channel();
     let cloud = Cloud {
         store: Store::new(database),
-        slots: Slots::open(&config.data_dir)?,
+        slots: Slots::new(
+            Blobs::open(&config.objects_dir()).map_err(Error::from)?,
+            &config.limits,
+        ),
         residents: Residents::new(config.limits.memory_limit_mib),
         scanner: Scanner::start()?,
         events: EventLog::open(&log).map_err(Error::file("open", &log))?,

@@ -1,6 +1,5 @@
 //! Hints (docs/protocol.md 7.2): immutable bytes, whole or in ranges.
 
-use std::io::SeekFrom;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,8 +10,6 @@ use harpo_protocol::id::{GenerationId, PartyId};
 use harpo_service::http::{ApiError, Peer};
 use harpo_service::tls::Role;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
-use tokio_util::io::ReaderStream;
 
 use super::{parse, require};
 use crate::Error;
@@ -25,7 +22,6 @@ mod tests;
 
 /// The bytes of a generation's hint never change: whoever has them need not ask again.
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
-const CHUNK_BYTES: usize = 256 << 10;
 
 /// What is sent of a hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,11 +74,7 @@ async fn send(
     let body = if length == 0 {
         Body::empty()
     } else {
-        let mut file = cloud.slots.open_hint(id).await?;
-        file.seek(SeekFrom::Start(range.start))
-            .await
-            .map_err(Error::HintUnreadable)?;
-        Body::from_stream(ReaderStream::with_capacity(file.take(length), CHUNK_BYTES))
+        Body::from_stream(cloud.slots.hint(id, range.clone()).await?)
     };
     cloud.events.record(&Event::Hint {
         time: cloud.now(),

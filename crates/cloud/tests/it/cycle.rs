@@ -110,7 +110,7 @@ async fn slots_are_written_once_and_never_after_sealing() {
         assert_refused(generation.status(&trust).await, 404, "not_found");
     }
     assert_refused(generation.put(&trust, 0).await, 409, "conflict");
-    assert!(!world.slot_file(&generation, 0).exists());
+    assert!(!world.objects_of(&generation).exists());
     assert_refused(
         generation.hint(&world.pass(&cloud, 9)).await,
         404,

@@ -132,14 +132,7 @@ async fn a_damaged_generation_is_named_and_the_others_work() {
     bytes[100] ^= 1;
     std::fs::write(&path, &bytes).unwrap();
     // A lost hint is no loss: it is computed again.
-    std::fs::remove_file(
-        world
-            .config
-            .data_dir
-            .join("hints")
-            .join(second.id.to_string()),
-    )
-    .unwrap();
+    std::fs::remove_file(world.objects_of(&second).join("hint")).unwrap();
     let cloud = world.start().await;
     let trust = world.trust(&cloud);
     let failure = first.status(&trust).await.unwrap_err().to_string();

@@ -129,15 +129,16 @@ impl World {
         EventLog::read(&self.config.event_log()).unwrap()
     }
 
+    /// Where the objects of a generation are.
+    pub(crate) fn objects_of(&self, generation: &Generation) -> PathBuf {
+        self.config.objects_dir().join(generation.id.to_string())
+    }
+
     /// The stored file of a slot.
     pub(crate) fn slot_file(&self, generation: &Generation, slot: u32) -> PathBuf {
-        let dir = self
-            .config
-            .data_dir
-            .join("slots")
-            .join(generation.id.to_string());
         let digest = hex::encode(&sha256(&generation.slots[slot as usize]).0[..8]);
-        dir.join(format!("{slot:08}-{digest}"))
+        let name = format!("slots/{slot:08}-{digest}");
+        self.objects_of(generation).join(name)
     }
 }
 
