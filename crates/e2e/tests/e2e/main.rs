@@ -10,6 +10,7 @@ mod killed;
 mod peers;
 mod proxy;
 mod rogue;
+mod rules;
 mod sent;
 mod trouble;
 mod watching;
