@@ -33,7 +33,7 @@ pub(crate) fn router(trust: Arc<Trust>) -> Router {
         .route("/v1/passes", post(identity::pass))
         .route("/v1/info", get(identity::info))
         .route("/v1/deposits/{bundle}/complete", post(deposits::complete))
-        .route("/v1/stack", get(access::stack))
+        .route("/v1/stacks", get(access::stacks))
         .route("/v1/search", post(access::search))
         .route("/v1/locate", post(access::locate))
         .route("/v1/releases", post(access::release))

@@ -10,6 +10,8 @@ use harpo_protocol::placement::{Mixing, SealRule};
 use harpo_service::config::{AdminConfig, LogConfig};
 use serde::Deserialize;
 
+use crate::stack::Bounds;
+
 /// The sample configuration, which says what the defaults are.
 pub const SAMPLE: &str = include_str!("../../../docs/examples/trust.toml");
 
@@ -109,6 +111,10 @@ pub struct Ring {
     pub parameter_set: u16,
     /// Slots that share a polynomial, a power of two; chosen from the layout if left out.
     pub interleave: Option<u32>,
+    /// Most generations in a stack.
+    pub max_generations_per_stack: u32,
+    /// Most polynomials, ⌈slots/interleave⌉ for each generation, in a stack.
+    pub max_polynomials_per_stack: u32,
 }
 
 impl Default for Ring {
@@ -116,6 +122,8 @@ impl Default for Ring {
         Self {
             parameter_set: 1,
             interleave: None,
+            max_generations_per_stack: 32,
+            max_polynomials_per_stack: MAX_POLYS,
         }
     }
 }
@@ -266,15 +274,40 @@ impl TrustConfig {
         if let Some((name, _)) = validity.iter().find(|(_, value)| *value == 0) {
             return complain(format!("{name} must be at least 1"));
         }
-        let interleave = self.interleave();
-        let polys = self.layout().slots.div_ceil(interleave.max(1));
-        if !interleave.is_power_of_two() || interleave > MAX_INTERLEAVE || polys > MAX_POLYS {
+        self.validate_ring()
+    }
+
+    fn validate_ring(&self) -> Result<(), Malformed> {
+        let complain = |why: String| Err(Malformed::new("configuration", why));
+        let Bounds {
+            generations,
+            polynomials,
+        } = self.stack_bounds();
+        let noise = u64::from(polynomials) + HINT_NOISE * u64::from(generations);
+        if generations == 0 || polynomials > MAX_POLYS || noise > MAX_NOISE {
             return complain(format!(
-                "ring.interleave is {interleave}; it must be a power of two, at most {MAX_INTERLEAVE}, \
-                 and at least 1/{MAX_POLYS} of layout.slots_per_generation"
+                "ring.max_generations_per_stack is {generations} and ring.max_polynomials_per_stack is \
+                 {polynomials}; a stack has 1 to {MAX_POLYS} polynomials, and answers are exact only while \
+                 polynomials + {HINT_NOISE} · generations is at most {MAX_NOISE}"
+            ));
+        }
+        let interleave = self.interleave();
+        let needed = self.layout().slots.div_ceil(interleave.max(1));
+        if !interleave.is_power_of_two() || interleave > MAX_INTERLEAVE || needed > polynomials {
+            return complain(format!(
+                "ring.interleave is {interleave}; it must be a power of two, at most {MAX_INTERLEAVE}, and at \
+                 least layout.slots_per_generation / ring.max_polynomials_per_stack ({polynomials})"
             ));
         }
         Ok(())
+    }
+
+    /// What a stack holds at most.
+    pub(crate) fn stack_bounds(&self) -> Bounds {
+        Bounds {
+            generations: self.ring.max_generations_per_stack,
+            polynomials: self.ring.max_polynomials_per_stack,
+        }
     }
 
     /// The layout of new generations.
@@ -317,7 +350,12 @@ impl TrustConfig {
     }
 }
 
+/// Most polynomials of a stack (docs/oblivious-encoding.md 3.5).
 const MAX_POLYS: u32 = 1024;
+/// What the hint of one generation costs as noise, in polynomials (docs/oblivious-encoding.md 8.4).
+const HINT_NOISE: u64 = 65;
+/// Where the noise bound lies, in polynomials: 1024 in 39 generations are the most that it lets through.
+const MAX_NOISE: u64 = 1024 + 39 * HINT_NOISE;
 const MAX_INTERLEAVE: u32 = 2048;
 /// Bytes of one polynomial of a query: 2,048 coefficients of 54 bits.
 const POLY_BYTES: u64 = 2048 * 54 / 8;
@@ -374,10 +412,32 @@ mod tests {
             "[layout]\ncells_per_slot = 0",
             "[ring]\ninterleave = 3",
             "[layout]\nslots_per_generation = 65536\n[ring]\ninterleave = 8",
+            "[ring]\nmax_generations_per_stack = 0",
+            "[ring]\nmax_generations_per_stack = 40",
+            "[ring]\nmax_polynomials_per_stack = 0",
+            "[ring]\nmax_polynomials_per_stack = 1025",
+            // 512 slots, eight to a polynomial.
+            "[ring]\nmax_polynomials_per_stack = 63",
             "[certificates]\nvalidity_days = 0",
         ] {
             let config: TrustConfig = toml::from_str(bad).unwrap();
             assert!(config.validate().is_err(), "{bad}");
+        }
+    }
+
+    /// The largest numbers of generations in docs/oblivious-encoding.md 8.4.
+    #[test]
+    fn stacks_stay_below_the_noise_bound() {
+        for (polynomials, generations) in [(64, 53), (256, 50), (512, 46), (1024, 39)] {
+            let mut config = TrustConfig::default();
+            config.ring.max_polynomials_per_stack = polynomials;
+            config.ring.max_generations_per_stack = generations;
+            assert_eq!(config.validate(), Ok(()), "{polynomials}, {generations}");
+            config.ring.max_generations_per_stack += 1;
+            assert!(
+                config.validate().is_err(),
+                "{polynomials}, {generations} + 1"
+            );
         }
     }
 

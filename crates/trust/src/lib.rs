@@ -26,6 +26,7 @@ pub mod policy;
 mod release;
 mod search;
 mod serve;
+mod stack;
 mod store;
 
 pub use config::TrustConfig;

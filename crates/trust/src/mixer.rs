@@ -12,9 +12,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use harpo_protocol::domain::sha256;
 use harpo_protocol::id::Digest;
 use harpo_protocol::placement::{OpenGeneration, shuffle};
-use harpo_protocol::stack::{
-    Figures, GenerationStatus, SealRequest, StackDescriptor, slots_digest,
-};
+use harpo_protocol::stack::{Figures, GenerationStatus, SealRequest, slots_digest};
 use harpo_protocol::time::Timestamp;
 use harpo_service::causes::causes;
 use harpo_service::http::{Client, ClientError};
@@ -30,7 +28,7 @@ use crate::deposit;
 use crate::error::{TrustError, damaged};
 use crate::serve::Trust;
 use crate::store::generations::{self, Generation, State};
-use crate::store::{bundles, slots};
+use crate::store::{bundles, slots, stacks};
 
 mod assemble;
 
@@ -300,7 +298,7 @@ impl Mixer {
         }
     }
 
-    /// The generation is in the stack from this transaction on.
+    /// The generation is in a stack from this transaction on.
     async fn sealed(
         &self,
         generation: &Generation,
@@ -312,11 +310,8 @@ impl Mixer {
         let mut tx = store.db.begin("sealed").await?;
         let now = store.now();
         generations::sealed(&mut tx, generation.number, hint, hint_bytes, now).await?;
-        let descriptor = store.signing.sign(&StackDescriptor {
-            generations: generations::stack(&mut tx).await?,
-            issued: now,
-        });
-        generations::save_descriptor(&mut tx, &descriptor).await?;
+        let bounds = self.trust.config.stack_bounds();
+        stacks::gather(&mut tx, bounds, &store.signing, now).await?;
         let event = Event::Sealed {
             generation: generation.id,
             slots,

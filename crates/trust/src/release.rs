@@ -27,7 +27,7 @@ use crate::search::{self, Tally};
 use crate::serve::Trust;
 use crate::store::bundles::{self, Bundle, State};
 use crate::store::parties::{self, Party};
-use crate::store::{catalogue, generations, permits, slots};
+use crate::store::{catalogue, permits, slots, stacks};
 
 /// Longest name or role of a user, in bytes.
 const MAX_REQUESTER_BYTES: usize = 256;
@@ -210,7 +210,7 @@ async fn grant(
     let (placements, source, nonces) = if bundle.in_stack {
         let placements = slots::placements(tx, bundle.number).await?;
         let slots: BTreeSet<u32> = placements.iter().map(|p| p.at.slot).collect();
-        let stack = generations::descriptor(&mut *tx).await?;
+        let stack = stacks::of_bundle(&mut *tx, bundle.number).await?;
         let (tickets, nonces) = tickets(trust, &stack, slots.len() as u32)?;
         (placements, Source::Stack { stack, tickets }, nonces)
     } else {

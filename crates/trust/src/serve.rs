@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harpo_protocol::identity::Role;
-use harpo_protocol::stack::StackDescriptor;
 use harpo_protocol::wrap::OpeningKey;
 use harpo_service::admin::{Admin, Readiness};
 use harpo_service::clock::Clock;
@@ -28,7 +27,7 @@ use crate::folder::Folder;
 use crate::init::issue_identity;
 use crate::mixer::Mixer;
 use crate::policy::Policy;
-use crate::store::{Store, bundles, generations, permits};
+use crate::store::{Store, bundles, generations, permits, stacks};
 
 /// How often expired things are removed and the own certificate is looked at.
 const TIDY_EVERY: Duration = Duration::from_secs(15 * 60);
@@ -168,7 +167,7 @@ impl Service {
     }
 }
 
-/// Brings the database to the configuration: sizes, and a descriptor of an empty stack.
+/// Brings the database to the configuration: sizes, and the stacks.
 async fn prepare(store: &Store, config: &TrustConfig) -> Result<(), TrustError> {
     let layout = config.layout();
     let used = generations::used_layout(store.db.read()).await?;
@@ -177,19 +176,14 @@ async fn prepare(store: &Store, config: &TrustConfig) -> Result<(), TrustError> 
     {
         return Err(TrustError::Usage(format!(
             "[layout] says {} cells of {} bytes in a slot, and bundles were deposited with {cells} of \
-             {cell_bytes}; set it back: every slot of the stack has the same size",
+             {cell_bytes}; set it back: every slot has the same size",
             layout.cells_per_slot, layout.cell_bytes
         )));
     }
     let mut tx = store.db.begin("prepare").await?;
     generations::drop_empty(&mut tx).await?;
-    if generations::stack(&mut tx).await?.is_empty() {
-        let empty = store.signing.sign(&StackDescriptor {
-            generations: vec![],
-            issued: store.now(),
-        });
-        generations::save_descriptor(&mut tx, &empty).await?;
-    }
+    // Those that were sealed before there were several stacks.
+    stacks::gather(&mut tx, config.stack_bounds(), &store.signing, store.now()).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -17,6 +17,7 @@ pub(crate) mod generations;
 pub(crate) mod parties;
 pub(crate) mod permits;
 pub(crate) mod slots;
+pub(crate) mod stacks;
 
 /// The database, and what signs the head of its audit log.
 pub(crate) struct Store {

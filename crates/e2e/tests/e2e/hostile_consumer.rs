@@ -262,7 +262,7 @@ fn certificates_open_only_their_own_doors() {
             .under_pass(&system.trust_url, Role::Trust)
             .await
             .unwrap();
-        for path in ["/v1/stack", "/v1/info"] {
+        for path in ["/v1/stacks", "/v1/info"] {
             assert!(pass.get(path).send().await.is_err(), "{path}");
         }
         // None of it spent the ticket.

@@ -17,15 +17,15 @@ use super::{gateway, parse, segment};
 use crate::error::{TrustError, refuse};
 use crate::release;
 use crate::serve::Trust;
-use crate::store::{generations, permits};
+use crate::store::{permits, stacks};
 
-/// `GET /v1/stack` (7.1).
-pub(super) async fn stack(
+/// `GET /v1/stacks` (7.1).
+pub(super) async fn stacks(
     State(trust): State<Arc<Trust>>,
     peer: Peer,
-) -> Result<Json<Signed<StackDescriptor>>, ApiError> {
+) -> Result<Json<Vec<Signed<StackDescriptor>>>, ApiError> {
     gateway(&trust, &peer).await?;
-    Ok(Json(generations::descriptor(trust.store.db.read()).await?))
+    Ok(Json(stacks::all(trust.store.db.read()).await?))
 }
 
 /// `POST /v1/search` (8.2).

@@ -1,9 +1,8 @@
-//! Generations and the stack (docs/protocol.md 5, 6, 7).
+//! Generations (docs/protocol.md 5, 6).
 
 use harpo_protocol::cell::Layout;
 use harpo_protocol::id::{Digest, GenerationId};
-use harpo_protocol::sign::Signed;
-use harpo_protocol::stack::{SealRequest, SealedGeneration, StackDescriptor};
+use harpo_protocol::stack::SealRequest;
 use harpo_protocol::time::Timestamp;
 use rand_core::CryptoRng;
 use sqlx::{SqliteConnection, SqliteExecutor};
@@ -20,7 +19,7 @@ pub(crate) enum State {
     Sealing,
     /// All have left; the cloud encodes.
     Encoding,
-    /// In the stack.
+    /// In a stack.
     Sealed,
     /// Gone.
     Retired,
@@ -42,7 +41,7 @@ impl State {
 /// A generation.
 #[derive(Clone, Debug)]
 pub(crate) struct Generation {
-    /// Orders them; the stack has them in this order.
+    /// Orders them by opening.
     pub(crate) number: i64,
     pub(crate) id: GenerationId,
     pub(crate) state: State,
@@ -215,7 +214,7 @@ pub(crate) async fn send_again(tx: &mut SqliteConnection, number: i64) -> Result
     Ok(())
 }
 
-/// The generation is in the stack. Cover keys go, and the placement keys of what was erased meanwhile.
+/// The generation is sealed. Cover keys go, and the placement keys of what was erased meanwhile.
 pub(crate) async fn sealed(
     tx: &mut SqliteConnection,
     number: i64,
@@ -245,49 +244,6 @@ pub(crate) async fn sealed(
     .execute(tx)
     .await?;
     Ok(())
-}
-
-/// Everything sealed, in order (7.1).
-pub(crate) async fn stack(tx: &mut SqliteConnection) -> Result<Vec<SealedGeneration>, TrustError> {
-    type Row = (Vec<u8>, String, Vec<u8>, i64);
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT id, request, hint, hint_bytes FROM generation WHERE state = 'sealed' ORDER BY number",
-    )
-    .fetch_all(tx)
-    .await?;
-    rows.into_iter()
-        .map(|(id, request, hint, hint_bytes)| {
-            let request: SealRequest =
-                serde_json::from_str(&request).map_err(|_| damaged("a seal request"))?;
-            Ok(SealedGeneration {
-                generation: bytes!(GenerationId, id)?,
-                figures: request.figures,
-                slots: request.slots,
-                hint: bytes!(Digest, hint)?,
-                hint_bytes: hint_bytes as u64,
-            })
-        })
-        .collect()
-}
-
-pub(crate) async fn save_descriptor(
-    tx: &mut SqliteConnection,
-    signed: &Signed<StackDescriptor>,
-) -> Result<(), TrustError> {
-    sqlx::query("INSERT OR REPLACE INTO descriptor (one, signed) VALUES (1, ?)")
-        .bind(signed.to_json())
-        .execute(tx)
-        .await?;
-    Ok(())
-}
-
-pub(crate) async fn descriptor(
-    db: impl SqliteExecutor<'_>,
-) -> Result<Signed<StackDescriptor>, TrustError> {
-    let text: String = sqlx::query_scalar("SELECT signed FROM descriptor WHERE one = 1")
-        .fetch_one(db)
-        .await?;
-    Signed::from_json(&text).map_err(|_| damaged("the stack descriptor"))
 }
 
 /// Sealed generations whose fragments may still be in the cache.

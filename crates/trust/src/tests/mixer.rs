@@ -3,8 +3,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use harpo_protocol::domain::sha256;
-use harpo_protocol::sign::Signed;
-use harpo_protocol::stack::{StackDescriptor, slots_digest};
+use harpo_protocol::stack::slots_digest;
 
 use super::cloud::HINT;
 use super::network::*;
@@ -60,8 +59,7 @@ async fn epoch_shuffle_sends_nothing_before_sealing_and_then_every_index_once() 
         (8, 4096)
     );
 
-    let stack: Signed<StackDescriptor> = a.get("/v1/stack").await.unwrap();
-    let stack = stack.verify(&a.trust_key).unwrap();
+    let [stack] = a.stacks().await.try_into().unwrap();
     assert_eq!(stack.generations.len(), 1);
     assert_eq!(stack.generations[0].hint, HINT);
     assert_eq!(stack.generations[0].figures, request.figures);
@@ -124,8 +122,8 @@ async fn orders_differ_between_generations() {
     }
     // Four orders of eight are the same with probability 8!^-3.
     assert!(orders.len() > 1, "{orders:?}");
-    let stack: Signed<StackDescriptor> = a.get("/v1/stack").await.unwrap();
-    assert_eq!(stack.verify(&a.trust_key).unwrap().generations.len(), 4);
+    let [stack] = a.stacks().await.try_into().unwrap();
+    assert_eq!(stack.generations.len(), 4);
 }
 
 #[tokio::test]
@@ -260,8 +258,7 @@ async fn a_cloud_with_other_bytes_raises_an_alarm_and_is_not_read_from() {
         release.access.unwrap().source,
         harpo_protocol::release::Source::Cache
     ));
-    let stack: Signed<StackDescriptor> = a.get("/v1/stack").await.unwrap();
-    assert!(stack.verify(&a.trust_key).unwrap().generations.is_empty());
+    assert_eq!(a.stacks().await, []);
     // It stays away from the alarm for a while, then tries again.
     network.mix().await;
     assert_eq!(network.events_named("seal-mismatch").await.len(), 1);

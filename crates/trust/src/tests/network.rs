@@ -17,6 +17,7 @@ use harpo_protocol::release::{Release, ReleaseRequest};
 use harpo_protocol::search::{Level, SearchRequest, SearchResponse};
 use harpo_protocol::secret::ContentKey;
 use harpo_protocol::sign::{Signed, SigningKey, VerifyingKey};
+use harpo_protocol::stack::StackDescriptor;
 use harpo_protocol::time::Timestamp;
 use harpo_protocol::wrap::OpeningKey;
 use harpo_service::clock::Clock;
@@ -337,6 +338,15 @@ impl Gateway {
             .json(body)
             .send_json(ANSWER_BYTES)
             .await
+    }
+
+    /// All stacks, oldest first (7.1).
+    pub(super) async fn stacks(&self) -> Vec<StackDescriptor> {
+        let stacks: Vec<Signed<StackDescriptor>> = self.get("/v1/stacks").await.unwrap();
+        stacks
+            .iter()
+            .map(|stack| stack.verify(&self.trust_key).unwrap().into_inner())
+            .collect()
     }
 
     pub(super) fn manifest(&self, spec: &Spec) -> Manifest {

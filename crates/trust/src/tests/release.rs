@@ -4,9 +4,10 @@ use harpo_protocol::access::{Obligation, Purpose, Requester};
 use harpo_protocol::cell::open_cell;
 use harpo_protocol::domain::sha256;
 use harpo_protocol::fragment;
-use harpo_protocol::id::{BundleId, Nonce};
+use harpo_protocol::id::{BundleId, GenerationId, Nonce};
 use harpo_protocol::release::{Notice, Release, Secrets, Source};
 use harpo_protocol::search::{LocateRequest, LocateResponse};
+use harpo_protocol::stack::StackDescriptor;
 use harpo_service::http::ClientError;
 
 use super::network::*;
@@ -400,4 +401,60 @@ async fn erasing_while_slots_leave_does_not_change_their_bytes() {
         .unwrap();
     assert_eq!(left, 0);
     assert!(network.trust.cache.bundles().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_release_of_an_old_bundle_names_the_old_stack() {
+    let mut network = Network::with("[ring]\nmax_generations_per_stack = 2").await;
+    let (a, b) = (network.gateway("A").await, network.gateway("B").await);
+    let mut sealed = Vec::new();
+    let mut early = None;
+    for study in ["1.1", "1.2", "1.3"] {
+        let bundle = a.deposit(&Spec::new(study, 1)).await.id;
+        sealed.push((bundle, network.seal().await));
+        if sealed.len() == 2 {
+            early = a.stacks().await.into_iter().next();
+        }
+    }
+    let generations: Vec<_> = sealed.iter().map(|(_, generation)| *generation).collect();
+    let expected = [&generations[..2], &generations[2..]];
+    let stacks = a.stacks().await;
+    let named = |stack: &StackDescriptor| -> Vec<GenerationId> {
+        stack.generations.iter().map(|g| g.generation).collect()
+    };
+    assert_eq!(stacks.iter().map(named).collect::<Vec<_>>(), expected);
+    assert_eq!(stacks.first(), early.as_ref(), "a closed stack changed");
+
+    for (index, (bundle, _)) in sealed.iter().enumerate() {
+        let release = b.release(*bundle, &treating(), false).await.unwrap();
+        let Some(Source::Stack { stack, tickets }) = release.access.as_ref().map(|a| &a.source)
+        else {
+            panic!("not from a stack: {release:?}");
+        };
+        let stack = stack.verify(&b.trust_key).unwrap();
+        assert_eq!(*stack, stacks[index / 2]);
+        let placement = &secrets(&b, &release).placements[0];
+        assert_eq!(placement.at.generation, generations[index]);
+        for ticket in tickets {
+            let ticket = ticket.verify(&b.trust_key).unwrap();
+            assert_eq!(ticket.generations, expected[index / 2]);
+        }
+    }
+
+    // What was sealed before there were stacks is put into them at the start.
+    for statement in [
+        "UPDATE generation SET stack = NULL, place = NULL",
+        "DELETE FROM stack",
+    ] {
+        let mut tx = network.trust.store.db.begin("test").await.unwrap();
+        sqlx::query(statement).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    network.kill_and_restart().await;
+    let mut a = a;
+    a.reconnect(&network);
+    assert_eq!(
+        a.stacks().await.iter().map(named).collect::<Vec<_>>(),
+        expected
+    );
 }
