@@ -12,12 +12,13 @@ use harpo_oblivious::{
     client,
 };
 use harpo_protocol::access::{Purpose, Requester};
-use harpo_protocol::id::{BundleId, GenerationId};
+use harpo_protocol::deposit::{DepositRequest, DepositStatus};
+use harpo_protocol::id::{BundleId, GenerationId, PartyId};
 use harpo_protocol::identity::{CertificateChain, CertificateRequest, Role};
 use harpo_protocol::release::{Release, ReleaseRequest, Secrets, Source};
 use harpo_protocol::retrieval::{self, Ticket};
 use harpo_protocol::search::{LocateRequest, LocateResponse};
-use harpo_protocol::sign::Signed;
+use harpo_protocol::sign::{Signed, Statement};
 use harpo_protocol::stack::{SealedGeneration, StackDescriptor};
 use harpo_protocol::wrap::OpeningKey;
 use harpo_service::clock::Clock;
@@ -117,6 +118,23 @@ impl Rogue {
             .json(&request)
             .send_json(LIMIT)
             .await
+    }
+
+    /// Begins a deposit.
+    pub(crate) async fn deposit(
+        &self,
+        request: &DepositRequest,
+    ) -> Result<DepositStatus, ClientError> {
+        self.trust
+            .post("/v1/deposits")
+            .json(request)
+            .send_json(LIMIT)
+            .await
+    }
+
+    /// Who it is.
+    pub(crate) fn party(&self) -> PartyId {
+        self.identity.party()
     }
 
     /// Asks for a bundle of the stack, and opens what was wrapped.
@@ -251,19 +269,19 @@ fn info(generation: &SealedGeneration) -> Result<GenerationInfo> {
 }
 
 /// The JSON that was signed, unverified: a rogue believes what it likes.
-pub(crate) fn payload<T: harpo_protocol::sign::Statement>(signed: &Signed<T>) -> Result<Vec<u8>> {
+pub(crate) fn payload<T: Statement>(signed: &Signed<T>) -> Result<Vec<u8>> {
     let fields: BTreeMap<String, String> = serde_json::from_str(&signed.to_json())?;
     Ok(BASE64.decode(&fields["payload"])?)
 }
 
 /// The same statement with another payload under the old signature.
-pub(crate) fn forge(
-    ticket: &Signed<Ticket>,
+pub(crate) fn forge<T: Statement>(
+    signed: &Signed<T>,
     change: impl FnOnce(&mut serde_json::Value),
-) -> Result<Signed<Ticket>> {
-    let mut value: serde_json::Value = serde_json::from_slice(&payload(ticket)?)?;
+) -> Result<Signed<T>> {
+    let mut value: serde_json::Value = serde_json::from_slice(&payload(signed)?)?;
     change(&mut value);
-    let mut fields: BTreeMap<String, String> = serde_json::from_str(&ticket.to_json())?;
+    let mut fields: BTreeMap<String, String> = serde_json::from_str(&signed.to_json())?;
     fields.insert(
         "payload".to_owned(),
         BASE64.encode(serde_json::to_vec(&value)?),

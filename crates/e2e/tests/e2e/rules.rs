@@ -8,9 +8,10 @@ use harpo_e2e::peers::run;
 use harpo_e2e::process::harpo;
 use harpo_e2e::system::{Changes, System, text};
 use harpo_e2e::wait;
+use harpo_protocol::deposit::DepositRequest;
 use tokio::runtime::Runtime;
 
-use crate::rogue::Rogue;
+use crate::rogue::{Rogue, forge};
 use crate::sent::Sent;
 
 fn deposited(system: &System, names: &[&str]) -> Sent {
@@ -148,6 +149,52 @@ fn an_altered_audit_log_is_found() {
     let flipped = if hash.starts_with('0') { "1" } else { "0" };
     let other = format!("{number}:{flipped}{}", &hash[1..]);
     assert!(trust(&system, &["audit", "verify", "--expect", &other]).is_err());
+}
+
+#[test]
+fn nobody_deposits_in_anothers_name() {
+    let system = System::start(&["St Anne", "Mercy Vale"]).unwrap();
+    let sent = deposited(&system, &["CT_small.dcm"]);
+    let runtime = Runtime::new().unwrap();
+    let mercy = Rogue::new(
+        &system.hospitals[1].dir,
+        &system.trust_url,
+        &system.cloud_url,
+    )
+    .unwrap();
+    runtime.block_on(async {
+        let bundle = mercy.locate(sent.studies().next().unwrap()).await.unwrap()[0];
+        let release = mercy.release(bundle).await.unwrap();
+        let genuine = release.manifest;
+        // Some key or other: the manifest is judged first.
+        let content_key = release.access.unwrap().secrets;
+        let fresh = "5a".repeat(16);
+        let own = forge(&genuine, |manifest| {
+            manifest["origin"] = mercy.party().to_string().into()
+        })
+        .unwrap();
+        let renamed = forge(&genuine, |manifest| {
+            manifest["origin"] = mercy.party().to_string().into();
+            manifest["bundle"] = fresh.clone().into();
+        })
+        .unwrap();
+        let copied = forge(&genuine, |manifest| {
+            manifest["bundle"] = fresh.clone().into()
+        })
+        .unwrap();
+        for manifest in [genuine, own, renamed, copied] {
+            let request = DepositRequest {
+                manifest,
+                content_key: content_key.clone(),
+            };
+            let refusal = mercy.deposit(&request).await.unwrap_err();
+            assert!(
+                ["rejected", "denied", "conflict"].contains(&refusal.code().unwrap()),
+                "{refusal}"
+            );
+        }
+    });
+    assert_eq!(system.hospitals[0].studies(&[]).unwrap().len(), 1);
 }
 
 #[test]
