@@ -151,6 +151,9 @@ pub struct MixingConfig {
     pub seal_when_full_share: f64,
     /// … or when its first deposit is this old.
     pub seal_after_seconds: u64,
+    /// At most one slot leaves in this time, at its ticks; 0 is as fast as possible, and shows how long each took
+    /// to put together.
+    pub slot_interval_milliseconds: u64,
 }
 
 impl Default for MixingConfig {
@@ -160,6 +163,7 @@ impl Default for MixingConfig {
             mean_delay_seconds: 4 * 3600,
             seal_when_full_share: 0.9,
             seal_after_seconds: 24 * 3600,
+            slot_interval_milliseconds: 10,
         }
     }
 }
@@ -327,6 +331,11 @@ impl TrustConfig {
                 mean: Duration::from_secs(self.mixing.mean_delay_seconds),
             },
         }
+    }
+
+    /// Between two departures of slots; zero if they need not wait.
+    pub fn slot_interval(&self) -> Duration {
+        Duration::from_millis(self.mixing.slot_interval_milliseconds)
     }
 
     /// When generations are sealed.

@@ -8,10 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use harpo_protocol::domain::sha256;
 use harpo_protocol::id::Digest;
-use harpo_protocol::placement::{OpenGeneration, shuffle};
+use harpo_protocol::placement::OpenGeneration;
 use harpo_protocol::stack::{Figures, GenerationStatus, SealRequest, slots_digest};
 use harpo_protocol::time::Timestamp;
 use harpo_service::causes::causes;
@@ -28,17 +26,24 @@ use crate::deposit;
 use crate::error::{TrustError, damaged};
 use crate::serve::Trust;
 use crate::store::generations::{self, Generation, State};
+use crate::store::slots::Leaving;
 use crate::store::{bundles, slots, stacks};
 
 mod assemble;
+mod departures;
+mod pace;
+
+use departures::{Departures, Destination};
+use pace::Pace;
 
 /// How often the state is looked at when nothing happens: the operator's wish to seal arrives through
 /// the database.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Slots that are sent before everything is looked at again.
 const BATCH: usize = 16;
-/// Slots on their way at a time: the next is assembled while one travels.
-const AT_ONCE: usize = 2;
+/// How long before its drawn time a slot is closed (5.3), so that it can be put together ahead. Longer
+/// than [`LOOK_EVERY`].
+const CLOSE_AHEAD: Duration = Duration::from_secs(5);
 /// Longest answer of the cloud about a generation.
 const STATUS_BYTES: usize = 64 << 10;
 
@@ -58,11 +63,19 @@ pub(crate) struct Mixer {
     /// Failures in a row, by generation, and when to try again.
     failures: HashMap<i64, (u32, Timestamp)>,
     backoff: Backoff,
+    /// Slots that are being put together, by generation.
+    departures: HashMap<i64, Departures>,
+    pace: Pace,
+    /// When the next closed slot leaves, as the last step saw it.
+    next_departure: Option<Timestamp>,
 }
 
 impl Mixer {
     pub(crate) fn new(trust: Arc<Trust>, cloud: Client) -> Self {
         Self {
+            pace: Pace::new(trust.config.slot_interval()),
+            departures: HashMap::new(),
+            next_departure: None,
             trust,
             cloud,
             failures: HashMap::new(),
@@ -86,9 +99,13 @@ impl Mixer {
                 Ok(Progress::Idle) => {}
                 Err(error) => log("mixing failed; it is tried again", &error),
             }
+            let store = &self.trust.store;
+            let pause = self
+                .next_departure
+                .map_or(LOOK_EVERY, |at| at.since(store.now()).min(LOOK_EVERY));
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.trust.store.clock.sleep(LOOK_EVERY) => {}
+                () = store.clock.sleep(pause) => {}
                 () = self.trust.wake.notified() => {}
             }
         }
@@ -96,6 +113,7 @@ impl Mixer {
 
     /// Does what is due. What fails with one generation is put off, and does not hold up the others.
     pub(crate) async fn step(&mut self) -> Result<Progress, TrustError> {
+        self.next_departure = None;
         self.decide().await?;
         let mut progress = Progress::Idle;
         for generation in generations::unsealed(self.trust.store.db.read()).await? {
@@ -122,17 +140,24 @@ impl Mixer {
         Ok(progress)
     }
 
+    /// How many slots are ready to leave.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.departures.values().map(Departures::waiting).sum()
+    }
+
     fn put_off(&mut self, generation: &Generation) -> Result<(), TrustError> {
         let failures = self.failures.get(&generation.number).map_or(0, |f| f.0) + 1;
         let pause = self.backoff.pause(failures, &mut random::system());
         let until = self.trust.store.now().after(pause);
         self.failures.insert(generation.number, (failures, until));
+        self.departures.remove(&generation.number);
         // Pooled connections may be what failed, or show a certificate that was renewed meanwhile.
         self.cloud = self.cloud.fresh()?;
         Ok(())
     }
 
-    /// Closes slots whose time has come (5.3), and the open generation when it should be sealed (5.5).
+    /// Closes slots whose time is near (5.3), and the open generation when it should be sealed (5.5).
     async fn decide(&self) -> Result<(), TrustError> {
         let trust = &self.trust;
         let db = trust.store.db.read();
@@ -159,7 +184,7 @@ impl Mixer {
         Ok(())
     }
 
-    /// The open generation, its slots that are due, and whether it should be sealed.
+    /// The open generation, its slots that must be closed, and whether it should be sealed.
     async fn due(
         &self,
         db: &mut SqliteConnection,
@@ -182,10 +207,10 @@ impl Mixer {
         let now = self.trust.store.now();
         let asked = generation.asked && generation.first_deposit.is_some();
         let seal = asked || state.should_seal(now);
-        Ok(Some((generation, state.due(now), seal)))
+        Ok(Some((generation, state.due(now.after(CLOSE_AHEAD)), seal)))
     }
 
-    async fn advance(&self, generation: &Generation) -> Result<Progress, TrustError> {
+    async fn advance(&mut self, generation: &Generation) -> Result<Progress, TrustError> {
         match generation.state {
             State::Open | State::Sealing => self.send_slots(generation).await,
             State::Encoding => self.look_at_sealing(generation).await,
@@ -193,35 +218,41 @@ impl Mixer {
         }
     }
 
-    /// Sends some of the slots that are leaving, in random order (5.4, 5.5).
-    async fn send_slots(&self, generation: &Generation) -> Result<Progress, TrustError> {
-        let mut leaving = slots::leaving(self.trust.store.db.read(), generation.number).await?;
+    /// Sends some of the slots whose time has come: all of them while the generation is being sealed, else those
+    /// whose drawn time is there; the others are put together meanwhile.
+    async fn send_slots(&mut self, generation: &Generation) -> Result<Progress, TrustError> {
+        let number = generation.number;
+        let known = self.departures.remove(&number);
+        let leaving = slots::leaving(self.trust.store.db.read(), number).await?;
+        let sealing = generation.state == State::Sealing;
         if leaving.is_empty() {
-            return match generation.state {
-                State::Sealing => self.begin_encoding(generation).await,
-                _ => Ok(Progress::Idle),
+            return match sealing {
+                true => self.begin_encoding(generation).await,
+                false => Ok(Progress::Idle),
             };
         }
-        // Any part of a uniformly random order, followed by a uniformly random order of the rest, is
-        // a uniformly random order: nothing need be remembered over restarts.
-        shuffle(&mut leaving, &mut random::system());
-        stream::iter(leaving.into_iter().take(BATCH))
-            .map(|slot| self.send_slot(generation, slot))
-            .buffered(AT_ONCE)
-            .try_collect::<Vec<()>>()
-            .await?;
-        Ok(Progress::More)
-    }
-
-    async fn send_slot(&self, generation: &Generation, slot: u32) -> Result<(), TrustError> {
-        let bytes = assemble::slot(&self.trust, generation, slot).await?;
-        let digest = sha256(&bytes);
-        let path = format!("/v1/generations/{}/slots/{slot}", generation.id);
-        self.cloud.put(&path).bytes(bytes).send().await?;
-        let mut tx = self.trust.store.db.begin("slot arrived").await?;
-        slots::arrived(&mut tx, generation.number, slot, digest).await?;
-        tx.commit().await?;
-        Ok(())
+        let mut departures = known
+            .filter(|known| known.fit(generation, &leaving))
+            .unwrap_or_else(|| Departures::begin(&self.trust, generation, &leaving));
+        let now = self.trust.store.now();
+        let later = |slot: &&Leaving| !sealing && slot.at.is_some_and(|at| at > now);
+        let next = leaving.iter().find(later).and_then(|slot| slot.at);
+        self.next_departure = self.next_departure.into_iter().chain(next).min();
+        let due = leaving.len() - leaving.iter().filter(later).count();
+        if due > 0 {
+            let to = Destination {
+                trust: &self.trust,
+                cloud: &self.cloud,
+                generation,
+            };
+            departures.send(due.min(BATCH), &self.pace, &to).await?;
+        }
+        self.departures.insert(number, departures);
+        Ok(if due > 0 {
+            Progress::More
+        } else {
+            Progress::Idle
+        })
     }
 
     /// All slots have left: fixes the request to seal (6.2).

@@ -7,6 +7,7 @@ mod enrolment;
 mod kills;
 mod mixer;
 mod network;
+mod pacing;
 mod release;
 mod running;
 mod search;

@@ -117,17 +117,31 @@ pub(crate) async fn close(
     Ok(())
 }
 
-/// The slots that are leaving and have not arrived.
+/// A slot whose bytes are fixed and that the cloud has not confirmed.
+pub(crate) struct Leaving {
+    pub(crate) slot: u32,
+    /// The time that was drawn for it, if one was.
+    pub(crate) at: Option<Timestamp>,
+}
+
+/// The slots that are leaving and have not arrived, earliest first.
 pub(crate) async fn leaving(
     db: impl SqliteExecutor<'_>,
     number: i64,
-) -> Result<Vec<u32>, TrustError> {
-    Ok(
-        sqlx::query_scalar("SELECT slot FROM slot WHERE generation = ? AND progress = 1")
-            .bind(number)
-            .fetch_all(db)
-            .await?,
+) -> Result<Vec<Leaving>, TrustError> {
+    let rows: Vec<(u32, Option<i64>)> = sqlx::query_as(
+        "SELECT slot, leaves FROM slot WHERE generation = ? AND progress = 1 ORDER BY leaves, slot",
     )
+    .bind(number)
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(slot, leaves)| Leaving {
+            slot,
+            at: leaves.map(|at| Timestamp(at as u64)),
+        })
+        .collect())
 }
 
 /// What a leaving slot is made of.

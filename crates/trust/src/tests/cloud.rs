@@ -13,12 +13,15 @@ use harpo_protocol::id::{Digest, GenerationId};
 use harpo_protocol::identity::Role;
 use harpo_protocol::stack::{GenerationStatus, SealRequest, slots_digest};
 use harpo_service::http::{ApiError, Json, Peer, Raw};
+use tokio::time::Instant;
 
 #[derive(Default)]
 pub(super) struct Cloud {
     pub(super) generations: Mutex<HashMap<GenerationId, Stored>>,
     /// Every slot that arrived, in order; repeats too.
     pub(super) log: Mutex<Vec<(GenerationId, u32)>>,
+    /// When each of them arrived.
+    times: Mutex<Vec<Instant>>,
     /// Requests, answered or not.
     pub(super) asked: AtomicU32,
     /// Everything is answered by 503.
@@ -57,6 +60,10 @@ impl Cloud {
 
     pub(super) fn arrivals(&self) -> Vec<(GenerationId, u32)> {
         self.log.lock().unwrap().clone()
+    }
+
+    pub(super) fn times(&self) -> Vec<Instant> {
+        self.times.lock().unwrap().clone()
     }
 
     fn check(&self, peer: &Peer) -> Result<(), ApiError> {
@@ -118,6 +125,7 @@ async fn slot(
     }
     stored.slots.insert(index, body.to_vec());
     cloud.log.lock().unwrap().push((generation, index));
+    cloud.times.lock().unwrap().push(Instant::now());
     if Cloud::take(&cloud.lose_answers) {
         return Err(ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -80,7 +80,7 @@ async fn acknowledged_deposits_survive_kills_at_random_moments() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sealing_survives_kills_at_random_moments() {
-    let mut network = Network::new().await;
+    let mut network = Network::with("[mixing]\nslot_interval_milliseconds = 1").await;
     let mut a = network.gateway("A").await;
     let bundle = a.deposit(&Spec::new("1.1", 13)).await;
     let operator = network.operator().await;

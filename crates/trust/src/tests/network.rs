@@ -367,6 +367,7 @@ impl Gateway {
                     )]),
                     bytes: 100,
                     sha256: sha256(&[*content]),
+                    dataset_sha256: sha256(&[*content]),
                 })
                 .collect(),
         });
