@@ -7,21 +7,37 @@ use harpo_e2e::process::harpo;
 use harpo_e2e::system::text;
 use serde_json::Value;
 
-fn demo(words: &[&str], folder: &Path) -> (String, Value) {
+fn demo(words: &[&str], folder: &Path) -> Value {
     let report = folder.join("report.json");
     let mut all = vec!["demo"];
     all.extend(words);
     all.extend(["--report", text(&report).unwrap()]);
     let printed = harpo(&all).unwrap();
-    let report = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
-    (printed, report)
+    let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    assert_eq!(report["bit_exact"], true, "{report}\n{printed}");
+    assert_eq!(
+        report["instances_sent"], report["instances_received"],
+        "{report}"
+    );
+    // Not a byte in the cloud before sealing, and afterwards a shape that tells a class at most.
+    assert_eq!(
+        report["cloud_saw_before_sealing"],
+        serde_json::json!({}),
+        "{report}"
+    );
+    let kinds: Vec<&String> = report["cloud_saw"].as_object().unwrap().keys().collect();
+    assert_eq!(kinds, ["hint", "retrieval", "seal", "write"], "{report}");
+    assert!(report["wire_bytes_down"].as_u64().unwrap() > 0, "{report}");
+    report
 }
 
 #[test]
 fn images_of_its_own_making_come_back() {
     let folder = tempfile::tempdir().unwrap();
-    let (printed, report) = demo(&["--stack-mib", "64"], folder.path());
-    assert_eq!(report["bit_exact"], true, "{report}\n{printed}");
+    let report = demo(&["--stack-mib", "64"], folder.path());
+    assert_eq!(report["instances_sent"], 64, "{report}");
+    assert_eq!(report["skipped"], serde_json::json!([]), "{report}");
+    assert_eq!(report["cloud_saw"]["write"], 64, "{report}");
 }
 
 #[test]
@@ -29,19 +45,20 @@ fn a_folder_of_real_files_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     let images = folder.path().join("images");
     std::fs::create_dir(&images).unwrap();
-    for name in [
+    let names = [
         "CT_small.dcm",
         "MR_small.dcm",
         "693_J2KI.dcm",
         "rtplan.dcm",
         "liver_1frame.dcm",
-    ] {
+    ];
+    for name in names {
         std::fs::copy(pydicom(name).unwrap(), images.join(name)).unwrap();
     }
     std::fs::write(images.join("README.txt"), "no image").unwrap();
-    let (printed, report) = demo(
+    let report = demo(
         &[text(&images).unwrap(), "--stack-mib", "16"],
         folder.path(),
     );
-    assert_eq!(report["bit_exact"], true, "{report}\n{printed}");
+    assert_eq!(report["instances_sent"], names.len(), "{report}");
 }

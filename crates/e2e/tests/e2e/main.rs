@@ -4,6 +4,7 @@
 
 mod combine;
 mod demo;
+mod documents;
 mod hostile_cloud;
 mod hostile_consumer;
 mod killed;
