@@ -14,7 +14,7 @@ use crate::causes::in_one_line;
 pub struct ApiError {
     /// The HTTP status.
     pub status: StatusCode,
-    /// Stable, for programs and metrics: lower-case words joined by `_`.
+    /// Stable, for programs and metrics: one of docs/protocol.md 13.
     pub code: &'static str,
     /// For people: what was wrong, and what to do.
     pub message: String,
@@ -68,12 +68,12 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }
 
-    /// 429 `too_many_requests`: the caller is over its rate.
+    /// 429 `busy`: the caller is over its rate.
     #[must_use]
     pub fn too_many_requests(retry_after: Duration) -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
-            "too_many_requests",
+            "busy",
             "too many requests; try again later",
         )
         .retry_after(retry_after)
@@ -119,21 +119,17 @@ impl ApiError {
     /// The code for a refusal that says no more than its status.
     pub(super) fn code_of(status: StatusCode) -> &'static str {
         match status {
-            StatusCode::BAD_REQUEST => "bad_request",
-            StatusCode::UNAUTHORIZED => "unauthorized",
-            StatusCode::FORBIDDEN => "forbidden",
-            StatusCode::NOT_FOUND => "not_found",
-            StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
-            StatusCode::NOT_ACCEPTABLE => "not_acceptable",
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "rejected",
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => "not_found",
             StatusCode::REQUEST_TIMEOUT => "timeout",
             StatusCode::CONFLICT => "conflict",
+            StatusCode::GONE => "gone",
             StatusCode::PAYLOAD_TOO_LARGE => "too_large",
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
-            StatusCode::UNPROCESSABLE_ENTITY => "unprocessable",
-            StatusCode::TOO_MANY_REQUESTS => "too_many_requests",
-            StatusCode::INTERNAL_SERVER_ERROR => "internal",
+            StatusCode::TOO_MANY_REQUESTS => "busy",
             StatusCode::SERVICE_UNAVAILABLE => "unavailable",
-            _ => "refused",
+            StatusCode::INSUFFICIENT_STORAGE => "storage_full",
+            other if other.is_client_error() => "malformed",
+            _ => "internal",
         }
     }
 }

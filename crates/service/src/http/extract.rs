@@ -11,7 +11,7 @@ use super::ApiError;
 
 /// A body in JSON, in requests (`Content-Type: application/json` demanded) and answers.
 ///
-/// Refuses with 415 `unsupported_media_type`, 400 `malformed_json` (naming line and field), and as
+/// Refuses with `malformed`: 415 if it is not said to be JSON, else 400, naming line and field; and as
 /// [`Raw`] does.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<T>(pub T);
@@ -29,13 +29,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         if !is_json {
             return Err(ApiError::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
+                "malformed",
                 "send the body as application/json",
             ));
         }
         let Raw(bytes) = Raw::from_request(request, state).await?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            ApiError::bad_request("malformed_json", format!("the body is wrong: {error}"))
+            ApiError::bad_request("malformed", format!("the body is wrong: {error}"))
         })
     }
 }
@@ -52,7 +52,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
 /// A whole body as bytes, in requests; at most 2 MiB unless [`limit_body`](super::limit_body) says
 /// otherwise.
 ///
-/// Refuses with 413 `too_large`, 408 `timeout`, 400 `broken_body`.
+/// Refuses with 413 `too_large`, and 408 `timeout` if the body does not come whole.
 #[derive(Clone, Debug)]
 pub struct Raw(pub Bytes);
 
@@ -73,7 +73,11 @@ impl<S: Send + Sync> FromRequest<S> for Raw {
                         "the body stopped coming; send it again",
                     )
                 } else {
-                    ApiError::bad_request("broken_body", "the body broke off; send it again")
+                    ApiError::new(
+                        StatusCode::REQUEST_TIMEOUT,
+                        "timeout",
+                        "the body broke off; send it again",
+                    )
                 }
             })
     }

@@ -63,16 +63,16 @@ impl Peer {
     /// Who it is, if it has the role that a request needs.
     ///
     /// # Errors
-    /// 401 `certificate_required`, 403 `wrong_role`.
+    /// `rejected`: 401 if it showed no certificate, 403 if it has another role.
     pub fn require(&self, role: Role) -> Result<PartyId, ApiError> {
         match &self.certificate {
             None => Err(ApiError::unauthorized(
-                "certificate_required",
+                "rejected",
                 format!("this needs a certificate of a {role}; the connection showed none"),
             )),
             Some(shown) if shown.role == role => Ok(shown.party),
             Some(shown) => Err(ApiError::forbidden(
-                "wrong_role",
+                "rejected",
                 format!(
                     "this is for a {role}, and the certificate is of a {}",
                     shown.role

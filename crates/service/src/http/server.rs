@@ -283,7 +283,7 @@ fn refuse_expired(peer: &Peer, clock: &Clock) -> Option<Response> {
         return None;
     }
     let mut response = ApiError::forbidden(
-        "certificate_expired",
+        "expired",
         format!("the connection's certificate expired at {expires}; renew it and connect again"),
     )
     .into_response();
