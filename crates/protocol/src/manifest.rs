@@ -81,6 +81,9 @@ pub struct Instance {
     pub bytes: u64,
     /// SHA-256 of the Part 10 file.
     pub sha256: Digest,
+    /// SHA-256 of its data set, without preamble and meta header: the same for the same instance,
+    /// whoever wrote the file around it.
+    pub dataset_sha256: Digest,
 }
 
 impl Manifest {
@@ -154,6 +157,7 @@ mod tests {
             attributes: Attributes::new(),
             bytes: 10,
             sha256: Digest([1; 32]),
+            dataset_sha256: Digest([2; 32]),
         };
         Manifest {
             bundle: BundleId([1; 16]),
@@ -199,5 +203,14 @@ mod tests {
             spoil(&mut bad);
             assert!(bad.validate().is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn an_instance_names_the_digest_of_its_data_set() {
+        let mut json = serde_json::to_value(manifest()).unwrap();
+        assert!(serde_json::from_value::<Manifest>(json.clone()).is_ok());
+        let instance = &mut json["study"]["series"][0]["instances"][0];
+        instance.as_object_mut().unwrap().remove("dataset_sha256");
+        assert!(serde_json::from_value::<Manifest>(json).is_err());
     }
 }
