@@ -1,6 +1,10 @@
 //! Connections to the cloud. Each shows a pass of its own (docs/protocol.md 2.6), so that the cloud
 //! cannot tell which belong together.
 
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use harpo_protocol::id::GenerationId;
 use harpo_protocol::identity::Role;
@@ -9,6 +13,9 @@ use harpo_service::tls::{Expect, PassKey, Root, TlsError};
 use http::HeaderValue;
 
 use crate::trust_client::TrustClient;
+
+/// How long the cloud may be silent: other retrievals may go first, over a large stack.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +51,9 @@ impl CloudClient {
             .await
             .map_err(ConnectError::Pass)?;
         let tls = key.client_config(&chain, root, clock, Expect::role(Role::Cloud))?;
-        let http = Client::new(cloud_url, tls).map_err(ConnectError::Address)?;
+        let http = Client::new(cloud_url, tls)
+            .and_then(|client| client.with_read_timeout(PATIENCE))
+            .map_err(ConnectError::Address)?;
         Ok(Self { http })
     }
 
@@ -62,27 +71,38 @@ impl CloudClient {
             .await
     }
 
-    /// A retrieval: sends the body, and returns the whole answer of exactly `expected` bytes
-    /// (protocol 9.2). It is read to its end before anything is decoded, so that what was decoded
-    /// cannot show in how it is read (9.3).
-    pub async fn retrieve(&self, body: Vec<u8>, expected: usize) -> Result<Vec<u8>, ClientError> {
+    /// A retrieval: sends the body and hands the answer to `keep` piece by piece; it must be exactly
+    /// `expected` bytes (protocol 9.2). Nothing is handed over unless the cloud accepted the ticket.
+    pub async fn retrieve(
+        &self,
+        body: Bytes,
+        expected: u64,
+        mut keep: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), ClientError> {
         let response = self.http.post("/v1/retrievals").bytes(body).send().await?;
         let mut stream = response.stream();
-        let mut answers = Vec::with_capacity(expected);
+        let mut received = 0;
+        let mut kept = Ok(());
         while let Some(piece) = stream.next().await {
             let piece = piece?;
-            if answers.len() + piece.len() > expected {
+            received += piece.len() as u64;
+            if received > expected {
                 return Err(self.wrong_length(expected));
             }
-            answers.extend_from_slice(&piece);
+            // A disk that is full must not show: the answer is received to its end all the same.
+            if kept.is_ok() {
+                kept = keep(&piece);
+            }
         }
-        match answers.len() == expected {
-            true => Ok(answers),
-            false => Err(self.wrong_length(expected)),
+        if received != expected {
+            return Err(self.wrong_length(expected));
         }
+        kept.map_err(|error| ClientError::Request {
+            reason: format!("the answer could not be kept: {error}"),
+        })
     }
 
-    fn wrong_length(&self, expected: usize) -> ClientError {
+    fn wrong_length(&self, expected: u64) -> ClientError {
         ClientError::Malformed {
             base: self.http.base().to_owned(),
             reason: format!("it is not the {expected} bytes that the stack's shape demands"),

@@ -1,42 +1,44 @@
 //! Consultation (docs/protocol.md 8 to 10): search at trust, ask for a release, fetch from trust's
 //! cache or obliviously from the cloud, open, keep.
+//!
+//! A fetch runs in a task of its own: a user who goes away changes nothing about what the cloud
+//! sees. Whoever asks for the same bundle meanwhile waits for the same fetch, and what went wrong at the
+//! cloud is answered to all for a while without asking the cloud again (9.4).
 
 mod archive;
+mod fetch;
+mod library;
 pub mod plan;
 pub mod retrieve;
 
 use std::collections::HashMap;
-use std::fs;
+use std::hash::Hash;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
 use harpo_protocol::access::Requester;
 use harpo_protocol::id::BundleId;
-use harpo_protocol::manifest::Manifest;
-use harpo_protocol::release::{Release, ReleaseRequest};
+use harpo_protocol::placement::below;
+use harpo_protocol::release::ReleaseRequest;
 use harpo_protocol::search::{LocateRequest, SearchRequest, SearchResponse};
-use harpo_protocol::sign::{Signed, Verified};
-use harpo_protocol::stack::StackDescriptor;
 use harpo_protocol::time::Timestamp;
-use harpo_service::causes::in_one_line;
-use harpo_service::files;
 use harpo_service::http::ClientError;
-use tracing::{info, warn};
+use harpo_service::shutdown::Shutdown;
+use tokio::sync::Semaphore;
+use tracing::info;
 
-use crate::blocking;
 use crate::cloud_client::{CloudClient, ConnectError};
-use crate::hints::{HeldStack, HintError, Hints};
-use crate::open::{self, CheckedAccess, OpenError, Opener};
+use crate::hints::{HintError, Hints};
+use crate::open::OpenError;
 use crate::party::Party;
-use crate::seal::scratch_file;
-use crate::store::{Cached, CachedInstance, Fetch, Store, StoreError};
+use crate::store::{CachedInstance, Store, StoreError};
 use crate::trust_client::TrustClient;
-use retrieve::{RetrieveError, Wire};
-
-/// Fragments from trust's cache on their way at once.
-const DOWNLOADS_AT_ONCE: usize = 4;
+use library::Library;
+use retrieve::RetrieveError;
 
 /// Why a bundle cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -56,26 +58,25 @@ pub enum ConsultError {
     /// Retrieval.
     #[error(transparent)]
     Retrieve(#[from] RetrieveError),
+    /// The hints of a generation that was just sealed are still being fetched.
+    #[error("the hints of newly sealed data are still being fetched; try again shortly")]
+    HintsPending,
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The disk.
     #[error("the local cache failed")]
     Io(#[from] io::Error),
+    /// The task that fetched ended early: the gateway is stopping.
+    #[error("the gateway is stopping")]
+    Stopping,
 }
 
-/// The consulting side of a gateway.
-#[derive(Debug)]
-pub struct Consult {
-    party: Arc<Party>,
-    trust: TrustClient,
-    store: Store,
-    hints: Arc<Hints>,
-    cache: PathBuf,
-    cache_max: u64,
-    decision_lasts: Duration,
-    decisions: Mutex<HashMap<(Requester, BundleId), Timestamp>>,
-    fetching: Mutex<HashMap<BundleId, Arc<tokio::sync::Mutex<()>>>>,
+impl ConsultError {
+    /// Whether the cloud had answered, or may have: trying again would show it that something failed.
+    fn was_seen_by_cloud(&self) -> bool {
+        matches!(self, Self::Open(_) | Self::Retrieve(_) | Self::Io(_))
+    }
 }
 
 /// What it works with.
@@ -87,34 +88,68 @@ pub struct Settings {
     pub cache_max: u64,
     /// How long a permit for what is held is remembered.
     pub decision_lasts: Duration,
+    /// How long a failure at the cloud is answered again without asking it, on average.
+    pub failure_holdoff: Duration,
+    /// Oblivious retrievals at once: each needs memory for its queries.
+    pub retrievals_at_once: usize,
 }
 
+/// The consulting side of a gateway. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Consult(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    party: Arc<Party>,
+    trust: TrustClient,
+    store: Store,
+    hints: Arc<Hints>,
+    library: Library,
+    decision_lasts: Duration,
+    failure_holdoff: Duration,
+    retrievals: Semaphore,
+    decisions: Remembered<(Requester, BundleId), ()>,
+    located: Remembered<(Requester, String), Vec<BundleId>>,
+    failures: Remembered<BundleId, Arc<ConsultError>>,
+    flights: Mutex<HashMap<BundleId, Flight>>,
+    shutdown: Shutdown,
+}
+
+/// A fetch under way.
+type Flight = Shared<BoxFuture<'static, Result<(), Arc<ConsultError>>>>;
+
 impl Consult {
-    /// See the fields' words.
-    pub fn new(
+    /// The consulting side of `party`; its fetches are among what `shutdown` waits for.
+    pub async fn new(
         party: Arc<Party>,
         trust: TrustClient,
         store: Store,
         hints: Arc<Hints>,
         settings: Settings,
-    ) -> io::Result<Self> {
-        fs::create_dir_all(&settings.cache)?;
-        Ok(Self {
+        shutdown: Shutdown,
+    ) -> Result<Self, ConsultError> {
+        let library = Library::open(settings.cache, settings.cache_max, store.clone()).await?;
+        Ok(Self(Arc::new(Inner {
             party,
             trust,
             store,
             hints,
-            cache: settings.cache,
-            cache_max: settings.cache_max,
+            library,
             decision_lasts: settings.decision_lasts,
-            decisions: Mutex::default(),
-            fetching: Mutex::default(),
-        })
+            failure_holdoff: settings.failure_holdoff,
+            retrievals: Semaphore::new(settings.retrievals_at_once.max(1)),
+            decisions: Remembered::default(),
+            located: Remembered::default(),
+            failures: Remembered::default(),
+            flights: Mutex::default(),
+            shutdown,
+        })))
     }
 
     /// Searches at trust (8.2).
     pub async fn find(&self, request: &SearchRequest) -> Result<SearchResponse, ConsultError> {
-        self.trust
+        self.0
+            .trust
             .search(request)
             .await
             .map_err(ConsultError::Trust)
@@ -125,40 +160,158 @@ impl Consult {
         &self,
         requester: &Requester,
         study_instance_uid: &str,
-    ) -> Result<Vec<CachedInstance>, ConsultError> {
-        let located = self
-            .trust
-            .locate(&LocateRequest {
-                requester: requester.clone(),
-                study_instance_uid: study_instance_uid.to_owned(),
-            })
-            .await
-            .map_err(ConsultError::Trust)?;
+    ) -> Result<Vec<CachedInstance>, Arc<ConsultError>> {
         let mut instances = Vec::new();
-        for located in located.bundles {
-            instances.extend(self.bundle(requester, located.bundle).await?);
+        for bundle in self.0.locate(requester, study_instance_uid).await? {
+            instances.extend(self.bundle(requester, bundle).await?);
         }
         Ok(instances)
     }
 
-    /// The instances of one bundle; fetched once however many ask at the same time.
+    /// The instances of one bundle.
     async fn bundle(
         &self,
         requester: &Requester,
         bundle: BundleId,
-    ) -> Result<Vec<CachedInstance>, ConsultError> {
-        let gate = {
-            let mut fetching = lock(&self.fetching);
-            fetching.retain(|_, gate| Arc::strong_count(gate) > 1);
-            fetching.entry(bundle).or_default().clone()
-        };
-        let _one_at_a_time = gate.lock().await;
-        let now = self.party.clock().now();
-        if let Some(instances) = self.store.cached(bundle, now).await? {
-            self.decide_held(requester, bundle, now).await?;
+    ) -> Result<Vec<CachedInstance>, Arc<ConsultError>> {
+        let inner = &self.0;
+        if let Some(instances) = inner
+            .library
+            .get(bundle, inner.now())
+            .await
+            .map_err(Arc::new)?
+        {
+            inner.decide_held(requester, bundle).await?;
             return Ok(instances);
         }
-        self.fetch(requester, bundle).await
+        self.fetched(requester, bundle).await?;
+        // Who waited for another's fetch needs a permit of their own.
+        inner.decide_held(requester, bundle).await?;
+        let instances = inner
+            .library
+            .get(bundle, inner.now())
+            .await
+            .map_err(Arc::new)?;
+        instances.ok_or_else(|| Arc::new(ConsultError::Io(io::ErrorKind::NotFound.into())))
+    }
+
+    /// Waits until the bundle is in the local cache, by a fetch under way or a new one.
+    async fn fetched(
+        &self,
+        requester: &Requester,
+        bundle: BundleId,
+    ) -> Result<(), Arc<ConsultError>> {
+        loop {
+            let now = self.0.now();
+            if let Some(failure) = self.0.failures.get(&bundle, now) {
+                return Err(failure);
+            }
+            let (flight, own) = self.flight(requester, bundle);
+            match flight.await {
+                // Another's refusal is not ours.
+                Err(error) if !own && !error.was_seen_by_cloud() => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// The fetch of a bundle, and whether this call began it.
+    fn flight(&self, requester: &Requester, bundle: BundleId) -> (Flight, bool) {
+        let mut flights = lock(&self.0.flights);
+        if let Some(flight) = flights.get(&bundle) {
+            return (flight.clone(), false);
+        }
+        let (done, outcome) = tokio::sync::oneshot::channel();
+        let (this, requester) = (self.clone(), requester.clone());
+        self.0.shutdown.spawn("fetch", async move {
+            let result = this.0.fetch(&requester, bundle).await.map_err(Arc::new);
+            this.0.land(requester, bundle, &result);
+            // Nobody may be waiting any more.
+            let _ = done.send(result);
+        });
+        let flight = async {
+            outcome
+                .await
+                .unwrap_or_else(|_| Err(Arc::new(ConsultError::Stopping)))
+        }
+        .boxed()
+        .shared();
+        flights.insert(bundle, flight.clone());
+        (flight, true)
+    }
+
+    /// Asks trust for the stacks and fetches the hints that are missing: run regularly, and never because
+    /// somebody reads (7.2).
+    pub async fn refresh_hints(&self) -> Result<(), ConsultError> {
+        let inner = &self.0;
+        let stacks = inner.trust.stacks().await.map_err(ConsultError::Trust)?;
+        let stacks: Vec<_> = stacks
+            .iter()
+            .map(|stack| {
+                stack
+                    .verify(inner.party.trust_key())
+                    .map_err(OpenError::Stack)
+            })
+            .collect::<Result<_, _>>()?;
+        for stack in &stacks {
+            let missing = inner.hints.missing(stack);
+            if missing.is_empty() {
+                continue;
+            }
+            let cloud = inner.connect().await?;
+            for generation in missing {
+                inner.hints.fetch(&cloud, generation).await?;
+                info!(generation = %generation.generation, bytes = generation.hint_bytes, "hint fetched");
+            }
+        }
+        // The newest stack is read most: have its sum at hand.
+        if let Some(newest) = stacks.last().filter(|stack| !stack.generations.is_empty()) {
+            let (hints, newest) = (inner.hints.clone(), (**newest).clone());
+            crate::blocking(move || hints.held(&newest)).await?;
+        }
+        let all: Vec<_> = stacks.iter().flat_map(|stack| &stack.generations).collect();
+        inner.hints.keep_only(&all).map_err(HintError::Io)?;
+        inner.hints.set_ready(all.len());
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn now(&self) -> Timestamp {
+        self.party.clock().now()
+    }
+
+    async fn connect(&self) -> Result<CloudClient, ConnectError> {
+        let (party, info) = (&self.party, self.party.info());
+        let root = party.identity().root();
+        CloudClient::connect(&self.trust, &info.cloud_url, root, party.clock()).await
+    }
+
+    /// The bundles of a study (8.3), remembered as long as decisions are.
+    async fn locate(
+        &self,
+        requester: &Requester,
+        study: &str,
+    ) -> Result<Vec<BundleId>, Arc<ConsultError>> {
+        let key = (requester.clone(), study.to_owned());
+        if let Some(bundles) = self.located.get(&key, self.now()) {
+            return Ok(bundles);
+        }
+        let request = LocateRequest {
+            requester: requester.clone(),
+            study_instance_uid: study.to_owned(),
+        };
+        let located = self
+            .trust
+            .locate(&request)
+            .await
+            .map_err(ConsultError::Trust)?;
+        let bundles: Vec<BundleId> = located.bundles.iter().map(|b| b.bundle).collect();
+        if !bundles.is_empty() {
+            self.located
+                .put(key, bundles.clone(), self.now().after(self.decision_lasts));
+        }
+        Ok(bundles)
     }
 
     /// What is held is shown only while the policy permits it (8.4, held).
@@ -166,282 +319,74 @@ impl Consult {
         &self,
         requester: &Requester,
         bundle: BundleId,
-        now: Timestamp,
-    ) -> Result<(), ConsultError> {
+    ) -> Result<(), Arc<ConsultError>> {
         let key = (requester.clone(), bundle);
-        {
-            let mut decisions = lock(&self.decisions);
-            decisions.retain(|_, at| now.since(*at) < self.decision_lasts);
-            if decisions.contains_key(&key) {
-                return Ok(());
-            }
+        if self.decisions.get(&key, self.now()).is_some() {
+            return Ok(());
         }
-        self.release(requester, bundle, true).await?;
-        lock(&self.decisions).insert(key, now);
-        Ok(())
-    }
-
-    async fn release(
-        &self,
-        requester: &Requester,
-        bundle: BundleId,
-        held: bool,
-    ) -> Result<Release, ConsultError> {
         let request = ReleaseRequest {
             requester: requester.clone(),
             bundle,
-            held,
+            held: true,
         };
-        self.trust
-            .release(&request)
-            .await
-            .map_err(ConsultError::Trust)
-    }
-
-    async fn fetch(
-        &self,
-        requester: &Requester,
-        bundle: BundleId,
-    ) -> Result<Vec<CachedInstance>, ConsultError> {
-        // Sealed between release and fetch: the second release names the stack.
-        match self.fetch_once(requester, bundle).await {
-            Err(ConsultError::Trust(error)) if error.code() == Some("gone") => {
-                self.fetch_once(requester, bundle).await
-            }
-            other => other,
-        }
-    }
-
-    async fn fetch_once(
-        &self,
-        requester: &Requester,
-        bundle: BundleId,
-    ) -> Result<Vec<CachedInstance>, ConsultError> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "how long it took, for people to read"
-        )]
-        let begun = Instant::now();
-        let release = self.release(requester, bundle, false).await?;
-        let party = &self.party;
-        let layout = party.layout();
-        let checked = open::check(
-            &release,
-            bundle,
-            party.trust_key(),
-            party.opening_key(),
-            &layout,
-        )?;
-        let Some(access) = checked.access else {
-            return Err(OpenError::Unfit("it gives no access").into());
-        };
-        let mut fetch = Fetch::new(&checked.manifest, &access, party.clock().now());
-        let result = self.bring(&checked.manifest, &access, &mut fetch).await;
-        fetch.took = begun.elapsed();
-        fetch.outcome = match &result {
-            Ok(_) => "opened".into(),
-            Err(error) => in_one_line(error),
-        };
-        self.store.add_fetch(&fetch).await?;
-        match &result {
+        match self.trust.release(&request).await {
             Ok(_) => {
-                info!(%bundle, source = fetch.source, queries = fetch.wire.queries, "bundle opened")
+                self.decisions
+                    .put(key, (), self.now().after(self.decision_lasts));
+                Ok(())
             }
             Err(error) => {
-                warn!(%bundle, error = %in_one_line(error), "a bundle could not be opened")
-            }
-        }
-        result
-    }
-
-    async fn bring(
-        &self,
-        manifest: &Verified<Manifest>,
-        access: &CheckedAccess,
-        fetch: &mut Fetch,
-    ) -> Result<Vec<CachedInstance>, ConsultError> {
-        let scratch = scratch_file(&self.cache)?;
-        let mut opener = Opener::new(
-            manifest,
-            &access.secrets.content_key,
-            self.party.layout(),
-            scratch,
-        );
-        match &access.stack {
-            None => {
-                self.fetch_cached(manifest, access, &mut opener, &mut fetch.wire)
-                    .await?
-            }
-            Some((stack, tickets)) => {
-                let held = self.held(stack).await?;
-                fetch.stack_bytes = held.stack.slots() * u64::from(held.stack.slot_bytes());
-                fetch.hint_bytes = stack.generations.iter().map(|g| g.hint_bytes).sum();
-                self.fetch_obliviously(access, held, tickets, &mut opener, &mut fetch.wire)
-                    .await?;
-            }
-        }
-        self.keep(manifest, opener).await
-    }
-
-    /// Cache first (8.5).
-    async fn fetch_cached(
-        &self,
-        manifest: &Manifest,
-        access: &CheckedAccess,
-        opener: &mut Opener<'_>,
-        wire: &mut Wire,
-    ) -> Result<(), ConsultError> {
-        use futures_util::StreamExt as _;
-        let size = self.party.layout().fragment_bytes();
-        let mut fragments = futures_util::stream::iter(0..manifest.fragments.len() as u32)
-            .map(|index| async move {
-                let bytes = self
-                    .trust
-                    .cached_fragment(manifest.bundle, index, access.grant, size)
-                    .await;
-                (index, bytes)
-            })
-            .buffer_unordered(DOWNLOADS_AT_ONCE);
-        while let Some((index, bytes)) = fragments.next().await {
-            let bytes = bytes.map_err(ConsultError::Trust)?;
-            wire.down += bytes.len() as u64;
-            tokio::task::block_in_place(|| opener.fragment(index, bytes.into()))?;
-        }
-        Ok(())
-    }
-
-    /// Obliviously (9). Every retrieval is made to its end before a wrong answer is reported.
-    async fn fetch_obliviously(
-        &self,
-        access: &CheckedAccess,
-        held: Arc<HeldStack>,
-        tickets: &[Signed<harpo_protocol::retrieval::Ticket>],
-        opener: &mut Opener<'_>,
-        wire: &mut Wire,
-    ) -> Result<(), ConsultError> {
-        let cloud = self.connect().await?;
-        let slots = open::distinct_slots(&access.secrets);
-        let tickets: Vec<_> = tickets
-            .iter()
-            .cloned()
-            .zip(harpo_protocol::retrieval::classes(slots.len() as u32))
-            .collect();
-        let cell_bytes = self.party.layout().cell_bytes as usize;
-        let mut verdict = Ok(());
-        let take = |index: usize, slot: Vec<u8>| {
-            let wanted = slots[index];
-            for (fragment, placement) in (0u32..).zip(&access.secrets.placements) {
-                if verdict.is_err() || (placement.at.generation, placement.at.slot) != wanted {
-                    continue;
+                if error.code() == Some("not_found") {
+                    // Erased: the local copy goes, too (12.1).
+                    self.library.forget(bundle).await.map_err(Arc::new)?;
                 }
-                let start = usize::from(placement.at.cell) * cell_bytes;
-                verdict = match slot.get(start..start + cell_bytes) {
-                    Some(cell) => opener.cell(fragment, placement.at, &placement.key, cell),
-                    None => Err(OpenError::Fragment { index: fragment }),
-                };
-            }
-        };
-        *wire = retrieve::retrieve(&cloud, held, &slots, &tickets, self.party.rng(), take).await?;
-        Ok(verdict?)
-    }
-
-    async fn connect(&self) -> Result<CloudClient, ConnectError> {
-        let (party, info) = (&self.party, self.party.info());
-        CloudClient::connect(
-            &self.trust,
-            &info.cloud_url,
-            party.identity().root(),
-            party.clock(),
-        )
-        .await
-    }
-
-    /// Hints of `stack`: those that are missing are fetched, over a connection of their own (7.2).
-    pub async fn held(&self, stack: &StackDescriptor) -> Result<Arc<HeldStack>, ConsultError> {
-        self.fetch_missing_hints(stack).await?;
-        let (hints, stack) = (self.hints.clone(), stack.clone());
-        Ok(blocking(move || hints.held(&stack)).await?)
-    }
-
-    async fn fetch_missing_hints(&self, stack: &StackDescriptor) -> Result<(), ConsultError> {
-        let missing = self.hints.missing(stack);
-        if !missing.is_empty() {
-            let cloud = self.connect().await?;
-            for generation in missing {
-                self.hints.fetch(&cloud, generation).await?;
-                info!(generation = %generation.generation, bytes = generation.hint_bytes, "hint fetched");
+                Err(Arc::new(ConsultError::Trust(error)))
             }
         }
-        Ok(())
     }
 
-    /// Asks trust for the stacks and fetches the hints that are missing: run regularly, so that
-    /// fetching hints says nothing about reading.
-    pub async fn refresh_hints(&self) -> Result<(), ConsultError> {
-        let stacks = self.trust.stacks().await.map_err(ConsultError::Trust)?;
-        let mut generations = 0;
-        for (number, stack) in (1..).zip(&stacks) {
-            let stack = stack
-                .verify(self.party.trust_key())
-                .map_err(OpenError::Stack)?;
-            self.fetch_missing_hints(&stack).await?;
-            generations += stack.generations.len();
-            // The newest is read most: have its sum at hand.
-            if number == stacks.len() {
-                self.held(&stack).await?;
+    /// Ends a fetch: from here on, others see its result.
+    fn land(&self, requester: Requester, bundle: BundleId, result: &Result<(), Arc<ConsultError>>) {
+        let now = self.now();
+        match result {
+            Ok(()) => self
+                .decisions
+                .put((requester, bundle), (), now.after(self.decision_lasts)),
+            Err(error) if error.was_seen_by_cloud() => {
+                // Between half and one and a half times the mean, so that its end tells nothing.
+                let mean = u32::try_from(self.failure_holdoff.as_millis()).unwrap_or(u32::MAX / 2);
+                let drawn = mean / 2 + below(mean.max(1), &mut self.party.rng());
+                let until = now.after(Duration::from_millis(u64::from(drawn)));
+                self.failures.put(bundle, error.clone(), until);
             }
+            Err(_) => {}
         }
-        self.hints.set_ready(generations);
-        Ok(())
-    }
-
-    /// Writes the instances to the local cache: all of a bundle or none.
-    async fn keep(
-        &self,
-        manifest: &Verified<Manifest>,
-        opener: Opener<'_>,
-    ) -> Result<Vec<CachedInstance>, ConsultError> {
-        let dir = self.cache.join(manifest.bundle.to_string());
-        let part = self.cache.join(format!("{}.part", manifest.bundle));
-        let bytes = tokio::task::block_in_place(|| write_instances(opener, &part, &dir))?;
-        let cached = Cached::new(manifest, &dir, bytes);
-        let now = self.party.clock().now();
-        self.store.add_cached(&cached, now).await?;
-        for old in self.store.beyond(self.cache_max, manifest.bundle).await? {
-            self.store.forget_cached(old).await?;
-            match fs::remove_dir_all(self.cache.join(old.to_string())) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-                _ => {}
-            }
-        }
-        Ok(cached.instances)
+        lock(&self.flights).remove(&bundle);
     }
 }
 
-fn write_instances(opener: Opener<'_>, part: &Path, dir: &Path) -> Result<u64, OpenError> {
-    for leftover in [part, dir] {
-        if leftover.exists() {
-            fs::remove_dir_all(leftover)?;
-        }
+/// What is remembered for a while.
+#[derive(Debug)]
+struct Remembered<K, V>(Mutex<HashMap<K, (Timestamp, V)>>);
+
+impl<K, V> Default for Remembered<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
     }
-    fs::create_dir(part)?;
-    let mut total = 0;
-    let mut number = 0;
-    let result = opener.finish(|_, bytes| {
-        fs::write(part.join(CachedInstance::file_name(number)), bytes)?;
-        number += 1;
-        total += bytes.len() as u64;
-        Ok(())
-    });
-    if let Err(error) = result {
-        fs::remove_dir_all(part)?;
-        return Err(error);
-    }
-    files::sync_dir(part)?;
-    fs::rename(part, dir)?;
-    Ok(total)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+impl<K: Hash + Eq, V: Clone> Remembered<K, V> {
+    fn get(&self, key: &K, now: Timestamp) -> Option<V> {
+        let mut map = lock(&self.0);
+        map.retain(|_, (until, _)| now < *until);
+        map.get(key).map(|(_, value)| value.clone())
+    }
+
+    fn put(&self, key: K, value: V, until: Timestamp) {
+        lock(&self.0).insert(key, (until, value));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

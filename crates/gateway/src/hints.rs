@@ -1,5 +1,6 @@
 //! The hints of the whole stack, fetched when generations appear and kept (docs/protocol.md 7.2).
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use harpo_protocol::id::GenerationId;
 use harpo_protocol::stack::{SealedGeneration, StackDescriptor};
 use harpo_service::http::ClientError;
 
+use crate::blocking;
 use crate::cloud_client::CloudClient;
 
 /// Why hints are not there.
@@ -76,6 +78,7 @@ pub struct Hints {
     /// Most recently used last.
     held: Mutex<Vec<Arc<HeldStack>>>,
     ready: AtomicUsize,
+    fetching: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for HeldStack {
@@ -94,6 +97,7 @@ impl Hints {
             dir,
             held: Mutex::default(),
             ready: AtomicUsize::new(0),
+            fetching: tokio::sync::Mutex::default(),
         })
     }
 
@@ -106,18 +110,40 @@ impl Hints {
             .collect()
     }
 
-    /// Fetches a hint; goes on where an earlier try broke off.
+    /// Fetches a hint; goes on where an earlier try broke off. One call at a time.
     pub async fn fetch(
         &self,
         cloud: &CloudClient,
         generation: &SealedGeneration,
     ) -> Result<(), HintError> {
-        let path = self.path(generation);
-        let part = path.with_extension("part");
-        let mut have = fs::metadata(&part).map_or(0, |m| m.len());
-        if have >= generation.hint_bytes {
-            have = 0;
+        let _one = self.fetching.lock().await;
+        let part = self.path(generation).with_extension("part");
+        let have = fs::metadata(&part).map_or(0, |m| m.len());
+        if have < generation.hint_bytes {
+            self.receive(cloud, generation, &part, have).await?;
         }
+        let (generation, path) = (generation.clone(), self.path(generation));
+        let this = self.dir.clone();
+        blocking(move || {
+            let whole = fs::metadata(&part)?.len() == generation.hint_bytes;
+            if !whole || digest(&part)? != generation.hint {
+                fs::remove_file(&part)?;
+                return Err(HintError::Digest(generation.generation));
+            }
+            fs::rename(&part, &path)?;
+            Ok(harpo_service::files::sync_dir(&this)?)
+        })
+        .await
+    }
+
+    /// Appends what is missing after byte `have` of a hint.
+    async fn receive(
+        &self,
+        cloud: &CloudClient,
+        generation: &SealedGeneration,
+        part: &Path,
+        mut have: u64,
+    ) -> Result<(), HintError> {
         let failed = |source: ClientError| HintError::Cloud {
             generation: generation.generation,
             source: Box::new(source),
@@ -126,13 +152,12 @@ impl Hints {
             .hint(generation.generation, have)
             .await
             .map_err(failed)?;
-        // A server that does not know ranges begins again.
-        let resumed = answer.status() == http::StatusCode::PARTIAL_CONTENT;
         let mut file = fs::OpenOptions::new()
             .create(true)
             .append(true)
-            .open(&part)?;
-        if !resumed {
+            .open(part)?;
+        // A server that does not know ranges begins again.
+        if answer.status() != http::StatusCode::PARTIAL_CONTENT || have == 0 {
             file.set_len(0)?;
             have = 0;
         }
@@ -143,16 +168,22 @@ impl Hints {
             if have > generation.hint_bytes {
                 break;
             }
+            // Into the page cache: as quick as copying.
             file.write_all(&piece)?;
         }
-        file.sync_all()?;
-        if digest(&part)? != generation.hint || have != generation.hint_bytes {
-            fs::remove_file(&part)?;
-            return Err(HintError::Digest(generation.generation));
+        blocking(move || file.sync_all()).await?;
+        Ok(())
+    }
+
+    /// Removes the hints of other generations, and older ones of these.
+    pub fn keep_only(&self, generations: &[&SealedGeneration]) -> io::Result<()> {
+        let keep: HashSet<PathBuf> = generations.iter().map(|g| self.path(g)).collect();
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            if !keep.contains(&path) && !keep.contains(&path.with_extension("hint")) {
+                fs::remove_file(path)?;
+            }
         }
-        fs::rename(&part, &path)?;
-        harpo_service::files::sync_dir(&self.dir)?;
-        self.forget_others_of(generation)?;
         Ok(())
     }
 
@@ -213,21 +244,6 @@ impl Hints {
             generation.generation,
             &generation.hint.to_string()[..16]
         ))
-    }
-
-    /// Removes hints of the same generation under other digests.
-    fn forget_others_of(&self, generation: &SealedGeneration) -> io::Result<()> {
-        let (prefix, keep) = (generation.generation.to_string(), self.path(generation));
-        for entry in fs::read_dir(&self.dir)? {
-            let path = entry?.path();
-            let same = path
-                .file_name()
-                .is_some_and(|n| n.to_string_lossy().starts_with(&prefix));
-            if same && path != keep {
-                fs::remove_file(path)?;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::io::{self, BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::time::Duration;
 
 use harpo_protocol::cell::{CellAddress, Layout, open_cell};
 use harpo_protocol::domain::sha256;
@@ -17,8 +19,12 @@ use harpo_protocol::retrieval::classes;
 use harpo_protocol::secret::{ContentKey, PlacementKey};
 use harpo_protocol::sign::{Signed, Verified, VerifyingKey};
 use harpo_protocol::stack::StackDescriptor;
+use harpo_protocol::time::Timestamp;
 use harpo_protocol::wrap::OpeningKey;
 use harpo_protocol::{Malformed, Rejected};
+
+/// How far a producer's clock may be behind trust's (10.1).
+const CLOCK_SKEW: Duration = Duration::from_secs(600);
 
 /// What did not verify. Nothing of the bundle is kept.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +116,13 @@ pub fn check(
             "its origin is not the party of the credential",
         ));
     }
-    if !(origin.issued..=origin.expires).contains(&manifest.created) {
+    let issued = Timestamp(
+        origin
+            .issued
+            .0
+            .saturating_sub(CLOCK_SKEW.as_millis() as u64),
+    );
+    if !(issued..=origin.expires).contains(&manifest.created) {
         return Err(OpenError::Unfit(
             "it was made outside the credential's validity",
         ));
@@ -193,29 +205,35 @@ pub fn distinct_slots(secrets: &Secrets) -> Vec<(harpo_protocol::id::GenerationI
 }
 
 /// Takes verified fragments in any order, then gives the instances.
-pub struct Opener<'a> {
-    manifest: &'a Verified<Manifest>,
-    key: &'a ContentKey,
+pub struct Opener {
+    manifest: Arc<Verified<Manifest>>,
+    key: ContentKey,
     layout: Layout,
     pack: File,
     have: Vec<bool>,
 }
 
-impl<'a> Opener<'a> {
+impl Opener {
     /// `scratch` takes the pack; it is not encrypted, like the local cache beside it.
     pub fn new(
-        manifest: &'a Verified<Manifest>,
-        key: &'a ContentKey,
+        manifest: Arc<Verified<Manifest>>,
+        key: ContentKey,
         layout: Layout,
         scratch: File,
     ) -> Self {
+        let have = vec![false; manifest.fragments.len()];
         Self {
             manifest,
             key,
             layout,
             pack: scratch,
-            have: vec![false; manifest.fragments.len()],
+            have,
         }
+    }
+
+    /// How many fragments the bundle has.
+    pub fn fragments(&self) -> u32 {
+        self.have.len() as u32
     }
 
     /// A cell from the cloud (10.1: placement key, then as [`Opener::fragment`]).
@@ -242,7 +260,7 @@ impl<'a> Opener<'a> {
             return Err(bad());
         }
         let last = index as usize + 1 == self.manifest.fragments.len();
-        let chunk = fragment::open(self.key, self.manifest.bundle, index, last, fragment)
+        let chunk = fragment::open(&self.key, self.manifest.bundle, index, last, fragment)
             .map_err(|_| bad())?;
         if chunk.len() != self.layout.chunk_bytes() {
             return Err(bad());

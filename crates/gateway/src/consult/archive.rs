@@ -1,12 +1,16 @@
 //! The web interface's questions, put to the consulting side.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use harpo_protocol::access::Requester;
 use harpo_protocol::search::{MAX_ROWS, SearchRequest};
+use harpo_service::causes::in_one_line;
 use harpo_service::http::ClientError;
 
+use super::retrieve::RetrieveError;
 use super::{Consult, ConsultError};
 use crate::archive::{Archive, ArchiveError, SearchPage, SearchQuery, Selector, StoredInstance};
 use crate::cloud_client::ConnectError;
@@ -86,44 +90,63 @@ impl Archive for Consult {
 
 impl From<ConsultError> for ArchiveError {
     fn from(error: ConsultError) -> Self {
-        match error {
-            ConsultError::Trust(error) => from_client(error),
-            ConsultError::Connect(ConnectError::Pass(error)) => from_client(error),
-            ConsultError::Hints(HintError::Cloud { source, .. }) => unavailable(*source),
-            ConsultError::Retrieve(super::retrieve::RetrieveError::Cloud(source)) => {
-                unavailable(source)
+        Arc::new(error).into()
+    }
+}
+
+impl From<Arc<ConsultError>> for ArchiveError {
+    fn from(error: Arc<ConsultError>) -> Self {
+        match &*error {
+            ConsultError::Trust(refused) | ConsultError::Connect(ConnectError::Pass(refused)) => {
+                from_client(refused, &error)
             }
-            ConsultError::Open(OpenError::Io(source)) => Self::Internal(Box::new(source)),
-            ConsultError::Open(error) => Self::Corrupt {
+            ConsultError::Hints(HintError::Cloud { source, .. }) => unavailable(source, &error),
+            ConsultError::Retrieve(RetrieveError::Cloud(source)) => unavailable(source, &error),
+            ConsultError::HintsPending | ConsultError::Stopping => Self::Unavailable {
+                retry_after: AGAIN,
+                cause: Box::new(Shown(error)),
+            },
+            ConsultError::Open(OpenError::Io(_)) | ConsultError::Retrieve(RetrieveError::Io(_)) => {
+                Self::Internal(Box::new(Shown(error)))
+            }
+            ConsultError::Open(_)
+            | ConsultError::Retrieve(_)
+            | ConsultError::Hints(HintError::Digest(_)) => Self::Corrupt {
                 what: error.to_string(),
             },
-            ConsultError::Retrieve(error) => Self::Corrupt {
-                what: error.to_string(),
-            },
-            ConsultError::Hints(error @ HintError::Digest(_)) => Self::Corrupt {
-                what: error.to_string(),
-            },
-            other => Self::Internal(Box::new(other)),
+            _ => Self::Internal(Box::new(Shown(error))),
         }
     }
 }
 
-fn from_client(error: ClientError) -> ArchiveError {
-    let message = match &error {
+fn from_client(refused: &ClientError, error: &Arc<ConsultError>) -> ArchiveError {
+    let message = match refused {
         ClientError::Refused { message, .. } => message.clone(),
         _ => String::new(),
     };
-    match error.code() {
+    match refused.code() {
         Some("denied") => ArchiveError::Denied { reason: message },
         Some("not_found") => ArchiveError::NotFound,
-        _ => unavailable(error),
+        _ => unavailable(refused, error),
     }
 }
 
-fn unavailable(error: ClientError) -> ArchiveError {
-    let retry_after = error.retry_after().unwrap_or(AGAIN);
+fn unavailable(source: &ClientError, error: &Arc<ConsultError>) -> ArchiveError {
+    let retry_after = source.retry_after().unwrap_or(AGAIN);
     ArchiveError::Unavailable {
         retry_after,
-        cause: Box::new(error),
+        cause: Box::new(Shown(error.clone())),
     }
 }
+
+/// An error that several callers share, with its causes in one line.
+#[derive(Debug)]
+struct Shown(Arc<ConsultError>);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&in_one_line(&*self.0))
+    }
+}
+
+impl std::error::Error for Shown {}

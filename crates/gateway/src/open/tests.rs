@@ -10,7 +10,6 @@ use harpo_protocol::release::Placement;
 use harpo_protocol::retrieval::Ticket;
 use harpo_protocol::sign::SigningKey;
 use harpo_protocol::stack::{Figures, SealedGeneration};
-use harpo_protocol::time::Timestamp;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
@@ -170,7 +169,7 @@ impl World {
         let checked = self.check(&release)?;
         let key = checked.access.unwrap().secrets.content_key.clone();
         let scratch = tempfile::tempfile().unwrap();
-        let mut opener = Opener::new(&checked.manifest, &key, LAYOUT, scratch);
+        let mut opener = Opener::new(Arc::new(checked.manifest), key, LAYOUT, scratch);
         for (index, fragment) in (0..).zip(fragments) {
             opener.fragment(index, fragment.clone())?;
         }
@@ -210,7 +209,8 @@ fn closed_bundle(
         study = stored.header.study_instance_uid;
         originals.insert(stored.header.sop_instance_uid, bytes);
     }
-    (spool.close(&study, &BUNDLE.to_string()).unwrap(), originals)
+    let closed = spool.close(&study, &BUNDLE.to_string()).unwrap();
+    (spool.bundle(&closed.id).unwrap(), originals)
 }
 
 fn stack() -> StackDescriptor {
@@ -287,7 +287,12 @@ fn a_cell_opens_only_with_its_key_and_only_at_its_place() {
         })
         .collect();
     let scratch = tempfile::tempfile().unwrap();
-    let mut opener = Opener::new(&checked.manifest, &secrets.content_key, LAYOUT, scratch);
+    let mut opener = Opener::new(
+        Arc::new(checked.manifest),
+        secrets.content_key.clone(),
+        LAYOUT,
+        scratch,
+    );
     let [first, second] = [&secrets.placements[0], &secrets.placements[1]];
     opener.cell(0, first.at, &first.key, &cells[0]).unwrap();
     let wrong = [

@@ -31,6 +31,7 @@ const REFUSAL_BYTES: usize = 64 << 10;
 pub struct Client {
     base: String,
     tls: Option<ClientConfig>,
+    read_timeout: Duration,
     inner: reqwest::Client,
 }
 
@@ -41,7 +42,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Request`] if `base` is not an https address.
     pub fn new(base: &str, tls: ClientConfig) -> Result<Self, ClientError> {
-        Self::build(base, Some(tls))
+        Self::build(base, Some(tls), READ_TIMEOUT)
     }
 
     /// A client of `base` (`http://host:port`) without TLS, for loopback.
@@ -49,7 +50,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Request`] if `base` is not an http address.
     pub fn plain(base: &str) -> Result<Self, ClientError> {
-        Self::build(base, None)
+        Self::build(base, None, READ_TIMEOUT)
     }
 
     /// The same client with connections of its own.
@@ -57,10 +58,22 @@ impl Client {
     /// # Errors
     /// [`ClientError::Request`], which [`Client::new`] would have met already.
     pub fn fresh(&self) -> Result<Self, ClientError> {
-        Self::build(&self.base, self.tls.clone())
+        Self::build(&self.base, self.tls.clone(), self.read_timeout)
     }
 
-    fn build(base: &str, tls: Option<ClientConfig>) -> Result<Self, ClientError> {
+    /// The same client, with connections of its own, that lets an answer pause for so long.
+    ///
+    /// # Errors
+    /// [`ClientError::Request`], which [`Client::new`] would have met already.
+    pub fn with_read_timeout(&self, read_timeout: Duration) -> Result<Self, ClientError> {
+        Self::build(&self.base, self.tls.clone(), read_timeout)
+    }
+
+    fn build(
+        base: &str,
+        tls: Option<ClientConfig>,
+        read_timeout: Duration,
+    ) -> Result<Self, ClientError> {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = reqwest::Url::parse(base).ok();
         if url.is_none_or(|url| url.scheme() != scheme || !url.has_host()) {
@@ -83,13 +96,14 @@ impl Client {
             .referer(false)
             .tcp_nodelay(true)
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
+            .read_timeout(read_timeout)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .build()
             .map_err(|error| impossible(error.to_string()))?;
         Ok(Self {
             base: base.trim_end_matches('/').to_owned(),
             tls,
+            read_timeout,
             inner,
         })
     }

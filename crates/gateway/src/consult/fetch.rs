@@ -1,0 +1,274 @@
+//! Fetching one bundle: release, bytes, opening, local cache.
+//!
+//! Bytes are first brought to the local disk, whole, and only then opened: nothing that the opening
+//! finds can show in how they are brought (docs/protocol.md 9.4).
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::StreamExt as _;
+use harpo_protocol::access::Requester;
+use harpo_protocol::cell::Layout;
+use harpo_protocol::id::{BundleId, GenerationId};
+use harpo_protocol::manifest::Manifest;
+use harpo_protocol::release::{ReleaseRequest, Secrets};
+use harpo_protocol::retrieval::{Ticket, classes};
+use harpo_protocol::sign::{Signed, Verified};
+use harpo_protocol::stack::StackDescriptor;
+use harpo_service::causes::in_one_line;
+use tracing::{info, warn};
+
+use super::retrieve::{self, Answers, Wire};
+use super::{ConsultError, Inner};
+use crate::blocking;
+use crate::hints::HeldStack;
+use crate::open::{self, Checked, CheckedAccess, OpenError, Opener};
+use crate::seal::scratch_file;
+use crate::store::Fetch;
+
+/// Fragments from trust's cache on their way at once.
+const DOWNLOADS_AT_ONCE: usize = 4;
+
+impl Inner {
+    /// Brings a bundle into the local cache, and notes what it cost.
+    pub(super) async fn fetch(
+        &self,
+        requester: &Requester,
+        bundle: BundleId,
+    ) -> Result<(), ConsultError> {
+        // Sealed between release and fetch: the second release names the stack.
+        match self.fetch_once(requester, bundle).await {
+            Err(ConsultError::Trust(error)) if error.code() == Some("gone") => {
+                self.fetch_once(requester, bundle).await
+            }
+            other => other,
+        }
+    }
+
+    async fn fetch_once(
+        &self,
+        requester: &Requester,
+        bundle: BundleId,
+    ) -> Result<(), ConsultError> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "how long it took, for people to read"
+        )]
+        let begun = Instant::now();
+        let request = ReleaseRequest {
+            requester: requester.clone(),
+            bundle,
+            held: false,
+        };
+        let release = self
+            .trust
+            .release(&request)
+            .await
+            .map_err(ConsultError::Trust)?;
+        let party = &self.party;
+        let layout = party.layout();
+        let Checked {
+            manifest, access, ..
+        } = open::check(
+            &release,
+            bundle,
+            party.trust_key(),
+            party.opening_key(),
+            &layout,
+        )?;
+        let Some(access) = access else {
+            return Err(OpenError::Unfit("it gives no access").into());
+        };
+        let mut fetch = Fetch::new(&manifest, &access, self.now());
+        let result = self.bring(Arc::new(manifest), access, &mut fetch).await;
+        fetch.took = begun.elapsed();
+        fetch.outcome = match &result {
+            Ok(()) => "opened".into(),
+            Err(error) => in_one_line(error),
+        };
+        self.store.add_fetch(&fetch).await?;
+        match &result {
+            Ok(()) => {
+                info!(%bundle, source = fetch.source, queries = fetch.wire.queries, "bundle opened");
+            }
+            Err(error) => {
+                warn!(%bundle, error = %in_one_line(error), "a bundle could not be opened");
+            }
+        }
+        result
+    }
+
+    async fn bring(
+        &self,
+        manifest: Arc<Verified<Manifest>>,
+        access: CheckedAccess,
+        fetch: &mut Fetch,
+    ) -> Result<(), ConsultError> {
+        let layout = self.party.layout();
+        let CheckedAccess {
+            grant,
+            secrets,
+            stack,
+        } = access;
+        let brought = match stack {
+            None => {
+                let (fragments, wire) = self.fetch_cached(&manifest, grant).await?;
+                fetch.wire = wire;
+                Brought::Fragments(fragments)
+            }
+            Some((stack, tickets)) => {
+                let held = self.hints_of(&stack).await?;
+                fetch.stack_bytes = held.stack.slots() * u64::from(held.stack.slot_bytes());
+                fetch.hint_bytes = stack.generations.iter().map(|g| g.hint_bytes).sum();
+                let slots = open::distinct_slots(&secrets);
+                let answers = self.fetch_obliviously(&held, &slots, &tickets).await?;
+                fetch.wire = answers.wire;
+                Brought::Answers {
+                    held,
+                    slots,
+                    answers,
+                }
+            }
+        };
+        let shelf = self.library.shelf(manifest.bundle);
+        let scratch = scratch_file(self.library.dir())?;
+        let opened = manifest.clone();
+        let bytes = blocking(move || {
+            let mut opener = Opener::new(opened, secrets.content_key.clone(), layout, scratch);
+            brought.open(&mut opener, &secrets, &layout)?;
+            shelf.write(opener)
+        })
+        .await?;
+        self.library.enter(&manifest, bytes, self.now()).await
+    }
+
+    /// Cache first (8.5): the fragments one after another in a file.
+    async fn fetch_cached(
+        &self,
+        manifest: &Manifest,
+        grant: harpo_protocol::id::Nonce,
+    ) -> Result<(File, Wire), ConsultError> {
+        let size = self.party.layout().fragment_bytes();
+        let file = scratch_file(self.library.dir())?;
+        let mut wire = Wire::default();
+        let mut fragments = futures_util::stream::iter(0..manifest.fragments.len() as u32)
+            .map(|index| async move {
+                let bytes = self
+                    .trust
+                    .cached_fragment(manifest.bundle, index, grant, size)
+                    .await;
+                (index, bytes)
+            })
+            .buffer_unordered(DOWNLOADS_AT_ONCE);
+        while let Some((index, bytes)) = fragments.next().await {
+            let bytes = bytes.map_err(ConsultError::Trust)?;
+            wire.down += bytes.len() as u64;
+            // Into the page cache: as quick as copying.
+            file.write_all_at(&bytes, u64::from(index) * size as u64)?;
+        }
+        drop(fragments);
+        Ok((file, wire))
+    }
+
+    /// Obliviously (9).
+    async fn fetch_obliviously(
+        &self,
+        held: &Arc<HeldStack>,
+        slots: &[(GenerationId, u32)],
+        tickets: &[Signed<Ticket>],
+    ) -> Result<Answers, ConsultError> {
+        let _place = self
+            .retrievals
+            .acquire()
+            .await
+            .map_err(|_| ConsultError::Stopping)?;
+        let cloud = self.connect().await?;
+        let tickets: Vec<_> = tickets
+            .iter()
+            .cloned()
+            .zip(classes(slots.len() as u32))
+            .collect();
+        let scratch = scratch_file(self.library.dir())?;
+        // The connection closes when this returns, before anything is decoded.
+        let clock = self.party.clock();
+        let rng = self.party.rng();
+        Ok(retrieve::retrieve(cloud, held.clone(), slots, &tickets, scratch, clock, rng).await?)
+    }
+
+    /// The sum of the hints, if they are here: they are not fetched because somebody reads (7.2).
+    async fn hints_of(&self, stack: &StackDescriptor) -> Result<Arc<HeldStack>, ConsultError> {
+        if !self.hints.missing(stack).is_empty() {
+            return Err(ConsultError::HintsPending);
+        }
+        let (hints, stack) = (self.hints.clone(), stack.clone());
+        Ok(blocking(move || hints.held(&stack)).await?)
+    }
+}
+
+/// Everything of a bundle, on the local disk, not opened yet.
+enum Brought {
+    Fragments(File),
+    Answers {
+        held: Arc<HeldStack>,
+        slots: Vec<(GenerationId, u32)>,
+        answers: Answers,
+    },
+}
+
+impl Brought {
+    /// Hands every fragment to `opener`. Blocks.
+    fn open(
+        self,
+        opener: &mut Opener,
+        secrets: &Secrets,
+        layout: &Layout,
+    ) -> Result<(), ConsultError> {
+        match self {
+            Self::Fragments(file) => open_fragments(&file, opener, layout),
+            Self::Answers {
+                held,
+                slots,
+                answers,
+            } => answers.decode(&held, |index, slot| {
+                open_slot(slots[index], &slot, opener, secrets, layout)
+            }),
+        }
+    }
+}
+
+fn open_fragments(file: &File, opener: &mut Opener, layout: &Layout) -> Result<(), ConsultError> {
+    let size = layout.fragment_bytes();
+    for index in 0..opener.fragments() {
+        let mut fragment = vec![0; size];
+        file.read_exact_at(&mut fragment, u64::from(index) * size as u64)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => OpenError::Fragment { index },
+                _ => error.into(),
+            })?;
+        opener.fragment(index, fragment)?;
+    }
+    Ok(())
+}
+
+fn open_slot(
+    at: (GenerationId, u32),
+    slot: &[u8],
+    opener: &mut Opener,
+    secrets: &Secrets,
+    layout: &Layout,
+) -> Result<(), ConsultError> {
+    let cell_bytes = layout.cell_bytes as usize;
+    for (index, placement) in (0u32..).zip(&secrets.placements) {
+        if (placement.at.generation, placement.at.slot) == at {
+            let start = usize::from(placement.at.cell) * cell_bytes;
+            let cell = slot
+                .get(start..start + cell_bytes)
+                .ok_or(OpenError::Fragment { index })?;
+            opener.cell(index, placement.at, &placement.key, cell)?;
+        }
+    }
+    Ok(())
+}
