@@ -29,6 +29,27 @@ pub fn folder() -> Result<PathBuf> {
     Err(anyhow::anyhow!("{} holds no pydicom", lib.display()))
 }
 
+/// A copy of a file of the pydicom package at `out` in which each text is replaced by another of the same length,
+/// wherever it stands.
+///
+/// # Errors
+/// If a text is not there or a length differs.
+pub fn variant(name: &str, replacements: &[(&str, String)], out: &Path) -> Result<()> {
+    let mut bytes = std::fs::read(pydicom(name)?)?;
+    for (old, new) in replacements {
+        ensure!(old.len() == new.len(), "{old} and {new} differ in length");
+        let mut found = 0;
+        for at in 0..=bytes.len().saturating_sub(old.len()) {
+            if bytes[at..].starts_with(old.as_bytes()) {
+                bytes[at..at + old.len()].copy_from_slice(new.as_bytes());
+                found += 1;
+            }
+        }
+        ensure!(found > 0, "{old} is not in {name}");
+    }
+    Ok(std::fs::write(out, bytes)?)
+}
+
 /// The data set of a file in DICOM's file format: what follows the meta information, which each keeper of a file
 /// may write anew.
 ///

@@ -77,6 +77,7 @@ quiet_seconds = 0.5
 [consult]
 stack_poll_seconds = 0.3
 decision_seconds = 1
+failure_holdoff_seconds = 3
 ";
 
 impl System {

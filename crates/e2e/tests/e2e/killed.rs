@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use harpo_e2e::images::pydicom;
+use harpo_e2e::images::variant;
 use harpo_e2e::peers::python;
 use harpo_e2e::process::harpo;
 use harpo_e2e::seed::{Choices, seed};
@@ -25,34 +25,21 @@ fn uid(study: u64) -> String {
 
 /// A file like CT_small.dcm with UIDs of its own, of the same length, so that nothing else must change.
 fn image(folder: &Path, study: u64, number: u64) -> PathBuf {
-    let mut bytes = std::fs::read(pydicom("CT_small.dcm").unwrap()).unwrap();
-    let mut replace = |old: &str, new: String| {
-        assert_eq!(old.len(), new.len());
-        let mut found = 0;
-        for at in 0..bytes.len() - old.len() {
-            if &bytes[at..at + old.len()] == old.as_bytes() {
-                bytes[at..at + old.len()].copy_from_slice(new.as_bytes());
-                found += 1;
-            }
-        }
-        assert!(found > 0, "{old} is not in CT_small.dcm");
-    };
-    // Study, series, and the instance in the meta information and the data set.
-    let study_part = format!("2004011907{study:04}");
-    replace(
-        "1.2.1.20040119072730.12322",
-        format!("1.2.1.{study_part}.12322"),
-    );
-    replace(
-        "1.3.1.1.20040119072730.12322",
-        format!("1.3.1.1.{study_part}.12322"),
-    );
-    replace(
-        "1.1.1.1.1.20040119072730.12322",
-        format!("1.1.1.1.1.{study_part}.{number:05}"),
-    );
     let path = folder.join(format!("{study}-{number}.dcm"));
-    std::fs::write(&path, bytes).unwrap();
+    let study = format!("2004011907{study:04}");
+    // Study, series, and the instance in the meta information and the data set.
+    let replacements = [
+        ("1.2.1.20040119072730.12322", format!("1.2.1.{study}.12322")),
+        (
+            "1.3.1.1.20040119072730.12322",
+            format!("1.3.1.1.{study}.12322"),
+        ),
+        (
+            "1.1.1.1.1.20040119072730.12322",
+            format!("1.1.1.1.1.{study}.{number:05}"),
+        ),
+    ];
+    variant("CT_small.dcm", &replacements, &path).unwrap();
     path
 }
 

@@ -61,6 +61,15 @@ impl Sent {
         Ok(())
     }
 
+    /// The files.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        self.studies
+            .values()
+            .flatten()
+            .map(|expected| expected.file.clone())
+            .collect()
+    }
+
     /// The studies' UIDs.
     pub(crate) fn studies(&self) -> impl Iterator<Item = &str> {
         self.studies.keys().map(String::as_str)
