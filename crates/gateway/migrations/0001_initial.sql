@@ -34,6 +34,7 @@ CREATE TABLE cached_instances (
     sop_class       TEXT NOT NULL,
     series          TEXT NOT NULL,
     file            TEXT NOT NULL,
+    sha256          BLOB NOT NULL,
     position        INTEGER NOT NULL,
     PRIMARY KEY (bundle, sop_instance)
 ) STRICT;

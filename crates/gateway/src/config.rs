@@ -121,6 +121,11 @@ pub struct ConsultSection {
     pub decision_seconds: u64,
     /// Size of the local cache of opened bundles.
     pub cache_max_mib: u64,
+    /// After a failure at the cloud the same bundle is not asked for again for so long, on average: a
+    /// retry would show the cloud that something failed.
+    pub failure_holdoff_seconds: f64,
+    /// Oblivious retrievals at once.
+    pub retrievals_at_once: usize,
     /// How often trust is asked for newly sealed generations, whose hints are then fetched.
     pub stack_poll_seconds: f64,
 }
@@ -130,6 +135,8 @@ impl Default for ConsultSection {
         Self {
             decision_seconds: 30,
             cache_max_mib: 50 << 10,
+            failure_holdoff_seconds: 60.0,
+            retrievals_at_once: 2,
             stack_poll_seconds: 15.0,
         }
     }
@@ -160,7 +167,7 @@ pub fn template(trust_url: &str) -> String {
          [web]\n# listen = \"127.0.0.1:8604\"\n# max_request_mib = 4096\n\n\
          [admin]\n# listen = \"127.0.0.1:8614\"\n\n\
          [outsource]\n# quiet_seconds = 30.0\n\n\
-         [consult]\n# decision_seconds = 30\n# cache_max_mib = 51200\n# stack_poll_seconds = 15.0\n\n\
+         [consult]\n# decision_seconds = 30\n# cache_max_mib = 51200\n# failure_holdoff_seconds = 60.0\n# retrievals_at_once = 2\n# stack_poll_seconds = 15.0\n\n\
          [log]\n# level = \"info\"\n# format = \"text\"\n"
     )
 }

@@ -18,6 +18,8 @@ pub mod serve;
 pub mod spool;
 pub mod status;
 pub mod store;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod trust_client;
 pub mod users;
 pub mod web;

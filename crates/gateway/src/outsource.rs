@@ -5,12 +5,21 @@
 //! outbox/<bundle>/fragments      the fragments, one after another
 //! outbox/<bundle>/deposit.json   written last: what is deposited; without it sealing begins again
 //! ```
+//!
+//! Bundles fail one by one: each is tried again by itself, later and later, while the others go on.
+//! What can never succeed is refused, kept, and listed until an operator decides.
 
+mod failures;
+#[cfg(test)]
+mod tests;
+mod wishes;
+
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use harpo_protocol::deposit::{DepositRequest, Receipt};
@@ -19,15 +28,17 @@ use harpo_protocol::sign::{Signed, Verified};
 use harpo_service::causes::in_one_line;
 use harpo_service::files;
 use harpo_service::http::ClientError;
+use harpo_service::retry::Backoff;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::blocking;
 use crate::party::Party;
 use crate::seal::{SealError, Sealer, scratch_file};
-use crate::spool::{ClosedBundle, Spool, SpoolError};
+use crate::spool::{ClosedBundle, Spool, SpoolError, Waiting};
 use crate::store::{Store, StoreError};
 use crate::trust_client::TrustClient;
+use failures::Failures;
 
 const FRAGMENTS: &str = "fragments";
 const DEPOSIT: &str = "deposit.json";
@@ -58,18 +69,45 @@ pub enum DepositError {
 }
 
 impl DepositError {
-    /// A refusal that the same bundle will always meet.
-    fn final_refusal(&self) -> Option<(&str, &str)> {
+    /// A refusal that the same bundle will always meet: a stable code, and words.
+    fn final_refusal(&self) -> Option<(&str, String)> {
         match self {
             Self::Trust(ClientError::Refused { code, message, .. })
                 if ["conflict", "denied", "malformed", "too_large"].contains(&code.as_str()) =>
             {
-                Some((code, message))
+                Some((code, message.clone()))
+            }
+            Self::Seal(error @ SealError::Malformed(_)) => Some(("malformed", in_one_line(error))),
+            Self::Seal(error @ SealError::Damaged { .. }) => Some(("damaged", in_one_line(error))),
+            Self::Spool(error @ SpoolError::Damaged { .. }) => {
+                Some(("damaged", in_one_line(error)))
             }
             _ => None,
         }
     }
+
+    /// Nobody answered: the other bundles would fare no better.
+    fn is_unreachable(&self) -> bool {
+        matches!(
+            self,
+            Self::Trust(ClientError::Unreachable { .. } | ClientError::Tls { .. })
+        )
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Trust(error) => error.retry_after(),
+            _ => None,
+        }
+    }
 }
+
+/// Between passes while trust is away.
+const AWAY: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    longest: Duration::from_secs(60),
+    attempts: u32::MAX,
+};
 
 /// Drives bundles from the spool to trust.
 #[derive(Debug)]
@@ -86,93 +124,149 @@ pub struct Outsource {
     pub quiet: Duration,
     /// Folder of the outbox.
     pub outbox: PathBuf,
+    failures: Mutex<Failures>,
 }
 
 impl Outsource {
+    /// See the fields' words.
+    pub fn new(
+        party: Arc<Party>,
+        spool: Arc<Spool>,
+        store: Store,
+        trust: TrustClient,
+        quiet: Duration,
+        outbox: PathBuf,
+    ) -> Self {
+        Self {
+            party,
+            spool,
+            store,
+            trust,
+            quiet,
+            outbox,
+            failures: Mutex::default(),
+        }
+    }
+
     /// Runs until `stop`: looks at the spool every `every`. Failures are logged and tried again.
     pub async fn run(self: Arc<Self>, every: Duration, stop: CancellationToken) {
         let clock = self.party.clock().clone();
-        let mut backoff = Duration::ZERO;
+        let mut failed = 0;
         loop {
-            let failed = match self.pass(&stop).await {
-                Ok(()) => false,
+            let pause = match self.pass(&stop).await {
+                Ok(()) => {
+                    failed = 0;
+                    every
+                }
                 Err(error) => {
                     warn!(error = %in_one_line(&error), "outsourcing is delayed; it is tried again");
-                    true
+                    failed += 1;
+                    AWAY.pause(failed, &mut self.party.rng()).max(every)
                 }
-            };
-            backoff = match failed {
-                true => (backoff * 2).clamp(every, Duration::from_secs(60)),
-                false => every,
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = clock.sleep(backoff) => {}
+                () = clock.sleep(pause) => {}
             }
         }
     }
 
-    /// Closes what is quiet, and deposits what is closed. The first transient failure ends the pass.
+    /// Closes what is quiet, does what operators asked for, and deposits what is closed and due.
+    /// Only trust's absence, or a database that fails, ends a pass early.
     async fn pass(&self, stop: &CancellationToken) -> Result<(), DepositError> {
-        self.close_quiet()?;
-        for closed in blocking({
-            let spool = self.spool.clone();
-            move || spool.closed()
-        })
-        .await?
-        {
+        self.close_quiet().await?;
+        self.carry_out_wishes().await?;
+        let refusals = self.store.refusals().await?;
+        let refused: HashSet<&str> = refusals.iter().map(|r| r.bundle.as_str()).collect();
+        for closed in self.due(&refused) {
             if stop.is_cancelled() {
                 return Ok(());
             }
-            if self.store.is_refused(&closed.id).await? {
-                continue;
-            }
-            match self.deposit(closed.clone()).await {
-                Ok(()) => {}
-                Err(error) => match error.final_refusal() {
-                    Some((code, message)) => {
-                        warn!(bundle = %closed.id, code, "trust refused a bundle for good; its instances stay in the spool");
-                        let now = self.party.clock().now();
-                        self.store
-                            .add_refusal(&closed.id, &closed.study_instance_uid, code, message, now)
-                            .await?;
-                    }
-                    None => return Err(error),
-                },
+            match self.deposit(&closed).await {
+                Ok(()) => self.failures().forget(&closed.id),
+                Err(error) => self.failed(&closed, error).await?,
             }
         }
         Ok(())
     }
 
-    fn close_quiet(&self) -> Result<(), DepositError> {
+    /// The bundles to deposit now, those that never failed first.
+    fn due(&self, refused: &HashSet<&str>) -> Vec<Waiting> {
+        let now = self.party.clock().now();
+        let failures = self.failures();
+        let mut due = self.spool.closed();
+        due.retain(|closed| {
+            !refused.contains(closed.id.as_str()) && failures.is_due(&closed.id, now)
+        });
+        due.sort_by_key(|closed| failures.times(&closed.id));
+        due
+    }
+
+    async fn failed(&self, closed: &Waiting, error: DepositError) -> Result<(), DepositError> {
+        let now = self.party.clock().now();
+        let bundle = &closed.id;
+        if error.is_unreachable() {
+            self.failures().suspect(bundle);
+            return Err(error);
+        }
+        if let Some((code, message)) = error.final_refusal() {
+            warn!(%bundle, code, message, "a bundle is refused for good; its instances stay in the spool, see `harpo gateway refused list`");
+            self.store
+                .add_refusal(bundle, &closed.study_instance_uid, code, &message, now)
+                .await?;
+            self.failures().forget(bundle);
+            return Ok(());
+        }
+        let asked = error.retry_after();
+        let pause = self
+            .failures()
+            .postpone(bundle, now, asked, &mut self.party.rng());
+        warn!(%bundle, error = %in_one_line(&error), again_in = ?pause, "a bundle is not deposited yet; the others go on");
+        Ok(())
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        // No code panics while holding it.
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn close_quiet(&self) -> Result<(), DepositError> {
         let now = self.party.clock().now().0;
         let quiet = u64::try_from(self.quiet.as_millis()).unwrap_or(u64::MAX);
-        for study in self.spool.open_studies() {
-            let since = self.spool.quiet_since(&study.study_instance_uid);
-            if since.is_none_or(|since| now.saturating_sub(since) < quiet) {
-                continue;
-            }
+        let studies: Vec<String> = self
+            .spool
+            .open_studies()
+            .into_iter()
+            .map(|study| study.study_instance_uid)
+            .filter(|study| {
+                let since = self.spool.quiet_since(study);
+                since.is_some_and(|since| now.saturating_sub(since) >= quiet)
+            })
+            .collect();
+        for study in studies {
             let bundle = BundleId::random(&mut self.party.rng());
-            match self
-                .spool
-                .close(&study.study_instance_uid, &bundle.to_string())
-            {
-                Ok(closed) => {
-                    info!(%bundle, instances = closed.instances.len(), "bundle closed");
-                }
+            let spool = self.spool.clone();
+            match blocking(move || spool.close(&study, &bundle.to_string())).await {
+                Ok(closed) => info!(%bundle, instances = closed.instances, "bundle closed"),
                 Err(SpoolError::Busy) => {}
-                Err(error) => return Err(error.into()),
+                // The others may fare better.
+                Err(error) => {
+                    warn!(error = %in_one_line(&error), "a study is not closed yet; it is tried again");
+                }
             }
         }
         Ok(())
     }
 
     /// Deposits one bundle; may be interrupted and repeated anywhere.
-    async fn deposit(&self, closed: ClosedBundle) -> Result<(), DepositError> {
+    async fn deposit(&self, closed: &Waiting) -> Result<(), DepositError> {
         let bundle: BundleId = closed.id.parse().map_err(SealError::from)?;
+        let dir = self.outbox.join(&closed.id);
         if !self.store.has_receipt(bundle).await? {
-            let dir = self.outbox.join(&closed.id);
-            let request = self.sealed(&closed, bundle, &dir).await?;
+            let Some(request) = self.sealed(bundle, &dir).await? else {
+                // Trust may hold a part of what cannot be read any more, so not under this name.
+                return self.rename(&closed.id).await;
+            };
             let receipt = self.send(&request, bundle, &dir).await?;
             let verified = self.verify(&receipt, &request, bundle)?;
             self.store
@@ -185,34 +279,35 @@ impl Outsource {
                 .await?;
             info!(%bundle, audit = verified.audit.number, "bundle deposited");
         }
-        blocking({
-            let (spool, dir, id) = (self.spool.clone(), self.outbox.join(&closed.id), closed.id);
-            move || {
-                match fs::remove_dir_all(&dir) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(error.into());
-                    }
-                    _ => {}
-                }
-                spool.remove(&id).map_err(DepositError::from)
-            }
+        let (spool, id) = (self.spool.clone(), closed.id.clone());
+        blocking(move || {
+            wishes::remove_outbox(&dir)?;
+            spool.remove(&id).map_err(DepositError::from)
         })
         .await
     }
 
-    /// Seals, unless that was done before a restart.
+    /// Seals, unless that was done before; none if what was done is damaged.
     async fn sealed(
         &self,
-        closed: &ClosedBundle,
         bundle: BundleId,
         dir: &Path,
-    ) -> Result<DepositRequest, DepositError> {
-        let (party, closed, dir) = (self.party.clone(), closed.clone(), dir.to_owned());
-        blocking(move || {
-            if let Ok(text) = fs::read_to_string(dir.join(DEPOSIT)) {
-                return serde_json::from_str(&text).map_err(|e| io::Error::other(e).into());
+    ) -> Result<Option<DepositRequest>, DepositError> {
+        let (party, spool, dir) = (self.party.clone(), self.spool.clone(), dir.to_owned());
+        blocking(move || match fs::read(dir.join(DEPOSIT)) {
+            Ok(json) => {
+                let request = usable(&json, &party, bundle, &dir)?;
+                if request.is_none() {
+                    warn!(%bundle, "what was sealed is damaged; it is sealed again");
+                }
+                Ok(request)
             }
-            seal_into(&party, &closed, bundle, &dir)
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let closed = spool.bundle(&bundle.to_string())?;
+                seal_into(&party, &closed, bundle, &dir).map(Some)
+            }
+            // The disk may give it later; sealing anew would contradict what was sent.
+            Err(error) => Err(error.into()),
         })
         .await
     }
@@ -276,6 +371,32 @@ impl Outsource {
     }
 }
 
+/// What was sealed before, if it is whole.
+fn usable(
+    json: &[u8],
+    party: &Party,
+    bundle: BundleId,
+    dir: &Path,
+) -> io::Result<Option<DepositRequest>> {
+    let Ok(request) = serde_json::from_slice::<DepositRequest>(json) else {
+        return Ok(None);
+    };
+    let Ok(manifest) = request
+        .manifest
+        .verify(&party.signing_key().verifying_key())
+    else {
+        return Ok(None);
+    };
+    let size = party.layout().fragment_bytes() as u64;
+    let length = match fs::metadata(dir.join(FRAGMENTS)) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(error),
+    };
+    let whole = manifest.bundle == bundle && length == size * manifest.fragments.len() as u64;
+    Ok(whole.then_some(request))
+}
+
 fn seal_into(
     party: &Party,
     closed: &ClosedBundle,
@@ -286,7 +407,7 @@ fn seal_into(
     if dir.exists() {
         fs::remove_dir_all(dir)?;
     }
-    fs::create_dir_all(dir)?;
+    files::create_dir_durable(dir, 0o700)?;
     let info = party.info();
     let sealer = Sealer {
         origin: party.id(),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use harpo_protocol::cell::Layout;
 use harpo_protocol::deposit::{DepositRequest, wrap_content_key};
@@ -31,6 +31,14 @@ pub enum SealError {
     /// The bundle is out of bounds.
     #[error(transparent)]
     Malformed(#[from] Malformed),
+    /// What the spool gives back is not what was acknowledged: the disk has lost it.
+    #[error(
+        "{path} is not what was received: its data set has another digest; restore it from a backup, or discard the bundle and have the sender send it again"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
     /// A key did not work.
     #[error("sealing failed: a key was not accepted")]
     Rejected(#[from] Rejected),
@@ -167,6 +175,22 @@ fn entry(instance: &spool::Instance) -> Instance {
             .collect(),
         bytes: 0,
         sha256: Digest([0; 32]),
+        dataset_sha256: Digest(instance.dataset_sha256),
+    }
+}
+
+/// Reads an instance, and holds it against the digest that was computed when it arrived: what has
+/// rotted since must not be signed as the original.
+fn original(instance: &spool::Instance) -> Result<Vec<u8>, SealError> {
+    let bytes = std::fs::read(&instance.path)?;
+    let dataset = usize::try_from(instance.header.dataset_offset)
+        .ok()
+        .and_then(|start| bytes.get(start..));
+    match dataset {
+        Some(dataset) if sha256(dataset).0 == instance.dataset_sha256 => Ok(bytes),
+        _ => Err(SealError::Damaged {
+            path: instance.path.clone(),
+        }),
     }
 }
 
@@ -182,7 +206,7 @@ fn write_pack(
         .iter_mut()
         .flat_map(|series| &mut series.instances);
     for (entry, instance) in entries.zip(order) {
-        let bytes = std::fs::read(&instance.path)?;
+        let bytes = original(instance)?;
         entry.bytes = bytes.len() as u64;
         entry.sha256 = sha256(&bytes);
         writer.append(&bytes)?;

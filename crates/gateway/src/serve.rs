@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::config::{self, GatewayConfig};
-use crate::consult::{Consult, Settings};
+use crate::consult::{Consult, ConsultError, Settings};
 use crate::dicom::scp::{Scp, ScpConfig};
 use crate::hints::Hints;
 use crate::outsource::Outsource;
@@ -72,6 +72,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The consulting side.
+    #[error("the consulting side cannot start")]
+    Consult(#[from] ConsultError),
     /// The disk.
     #[error("the data folder cannot be used")]
     Io(#[from] io::Error),
@@ -125,14 +128,18 @@ pub async fn serve(
         cache: data.join("cache"),
         cache_max: config.consult.cache_max_mib * MIB,
         decision_lasts: Duration::from_secs(config.consult.decision_seconds),
+        failure_holdoff: Duration::from_secs_f64(config.consult.failure_holdoff_seconds),
+        retrievals_at_once: config.consult.retrievals_at_once,
     };
-    let consult = Arc::new(Consult::new(
+    let consult = Consult::new(
         party.clone(),
         trust.clone(),
         store.clone(),
         hints.clone(),
         settings,
-    )?);
+        shutdown.clone(),
+    )
+    .await?;
 
     let admin = Admin::bind(&config.admin, readiness.clone())
         .await
@@ -172,15 +179,15 @@ pub async fn serve(
         }
     });
     let outbox = data.join("outbox");
-    std::fs::create_dir_all(&outbox)?;
-    let outsource = Arc::new(Outsource {
-        party: party.clone(),
+    files::create_dir_durable(&outbox, 0o700)?;
+    let outsource = Arc::new(Outsource::new(
+        party.clone(),
         spool,
         store,
         trust,
-        quiet: Duration::from_secs_f64(config.outsource.quiet_seconds.max(0.0)),
+        Duration::from_secs_f64(config.outsource.quiet_seconds.max(0.0)),
         outbox,
-    });
+    ));
     shutdown.spawn("outsourcing", outsource.run(LOOK_EVERY, stop.clone()));
     shutdown.spawn(
         "hints",
@@ -244,7 +251,7 @@ async fn listen_dicom(
 fn web_state(
     config: &GatewayConfig,
     dir: &Path,
-    consult: &Arc<Consult>,
+    consult: &Consult,
     spool: &Arc<Spool>,
     clock: &Clock,
 ) -> Result<Web, StartError> {
@@ -255,7 +262,7 @@ fn web_state(
         ..WebLimits::default()
     };
     Ok(Web {
-        archive: consult.clone(),
+        archive: Arc::new(consult.clone()),
         spool: spool.clone(),
         users: Arc::new(users),
         now: now(clock),
@@ -265,7 +272,7 @@ fn web_state(
 }
 
 /// Hints are fetched when generations appear, not when somebody reads (docs/protocol.md 7.2).
-async fn poll_hints(consult: Arc<Consult>, every: f64, shutdown: Shutdown, clock: Clock) {
+async fn poll_hints(consult: Consult, every: f64, shutdown: Shutdown, clock: Clock) {
     let every = Duration::from_secs_f64(every.max(0.1));
     loop {
         if let Err(error) = consult.refresh_hints().await {

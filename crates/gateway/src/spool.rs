@@ -26,6 +26,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use harpo_service::files;
+
+use crate::dicom::walk::WalkError;
 use crate::dicom::{Header, InspectError, Limits};
 
 pub use incoming::{Incoming, Kind, Ready};
@@ -66,7 +69,7 @@ pub struct Stored {
 pub enum StoreError {
     /// It cannot be read as a DICOM instance.
     #[error(transparent)]
-    Refused(#[from] InspectError),
+    Refused(InspectError),
     /// The request names another instance than the data set does.
     #[error(
         "the request says {name} {stated:?} but the data set says {found:?}; have the sender correct it"
@@ -105,6 +108,15 @@ pub enum StoreError {
     Io(#[source] io::Error),
 }
 
+impl From<InspectError> for StoreError {
+    fn from(error: InspectError) -> Self {
+        match disk_failure(error) {
+            Ok(source) => source.into(),
+            Err(error) => Self::Refused(error),
+        }
+    }
+}
+
 impl From<io::Error> for StoreError {
     fn from(e: io::Error) -> Self {
         match e.kind() {
@@ -130,8 +142,18 @@ pub enum SpoolError {
     /// Bundle identifiers are 1 to 64 letters, digits and dashes, each used once.
     #[error("{0:?} cannot name a bundle, or names one already")]
     BadBundleId(String),
+    /// What was written is not what is read.
+    #[error(
+        "{path} is damaged on the disk: {why}; restore it from a backup, or have the sender send it again"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// In words.
+        why: String,
+    },
     /// The disk failed.
-    #[error("the spool's disk failed at {path}; check it")]
+    #[error("the spool failed at {path}; check the disk and the limit of open files")]
     Io {
         /// Where.
         path: PathBuf,
@@ -184,6 +206,17 @@ pub struct ClosedBundle {
     pub instances: Vec<Instance>,
 }
 
+/// A closed bundle, as the spool remembers it without looking at the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The identifier it was closed with.
+    pub id: String,
+    /// The study.
+    pub study_instance_uid: String,
+    /// How many instances it has.
+    pub instances: usize,
+}
+
 /// See the module. Methods block on the disk: call them where blocking is allowed.
 #[derive(Debug)]
 pub struct Spool {
@@ -202,7 +235,7 @@ impl Spool {
     pub fn open(dir: &Path) -> Result<Arc<Self>, SpoolError> {
         for part in ["tmp", "open", "closed", "refused"] {
             let path = dir.join(part);
-            fs::create_dir_all(&path).map_err(at(&path))?;
+            files::create_dir_durable(&path, 0o700).map_err(at(&path))?;
         }
         let path = dir.join("lock");
         let lock = File::create(&path).map_err(at(&path))?;
@@ -298,25 +331,14 @@ impl Spool {
     /// # Errors
     /// [`SpoolError::Busy`] while instances arrive, [`SpoolError::NotFound`],
     /// [`SpoolError::BadBundleId`], [`SpoolError::Io`].
-    pub fn close(
-        &self,
-        study_instance_uid: &str,
-        bundle_id: &str,
-    ) -> Result<ClosedBundle, SpoolError> {
-        let named = (1..=64).contains(&bundle_id.len())
-            && bundle_id
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    pub fn close(&self, study_instance_uid: &str, bundle_id: &str) -> Result<Waiting, SpoolError> {
         let from = self
             .dir
             .join("open")
             .join(name::study_dir(study_instance_uid));
-        let to = self.dir.join("closed").join(bundle_id);
-        {
+        let closed = {
             let mut state = self.lock();
-            if !named || state.closed.contains_key(bundle_id) || to.exists() {
-                return Err(SpoolError::BadBundleId(bundle_id.to_owned()));
-            }
+            let to = self.new_bundle_dir(&state, bundle_id)?;
             if state.quiet_since(study_instance_uid).is_none() {
                 return Err(match state.open.contains_key(study_instance_uid) {
                     true => SpoolError::Busy,
@@ -325,23 +347,73 @@ impl Spool {
             }
             // Under the lock, so that no instance is filed into a folder that moves away.
             fs::rename(&from, &to).map_err(at(&from))?;
-            state.close(study_instance_uid, bundle_id);
-        }
+            let instances = state.close(study_instance_uid, bundle_id);
+            Waiting {
+                id: bundle_id.to_owned(),
+                study_instance_uid: study_instance_uid.to_owned(),
+                instances,
+            }
+        };
         sync_dir(&self.dir.join("closed"))?;
         sync_dir(&self.dir.join("open"))?;
-        recover::read_bundle(&to, bundle_id, &self.limits)
+        Ok(closed)
     }
 
-    /// Every closed bundle, for resuming after a restart.
+    /// Every closed bundle, from memory, in the order of their identifiers.
+    #[must_use]
+    pub fn closed(&self) -> Vec<Waiting> {
+        self.lock().closed_bundles()
+    }
+
+    /// How many instances are durable here, open and closed, from memory.
+    #[must_use]
+    pub fn waiting_instances(&self) -> usize {
+        self.lock().waiting()
+    }
+
+    /// Reads a closed bundle.
     ///
     /// # Errors
-    /// [`SpoolError::Io`].
-    pub fn closed(&self) -> Result<Vec<ClosedBundle>, SpoolError> {
-        let mut ids: Vec<String> = self.lock().closed.keys().cloned().collect();
-        ids.sort();
-        ids.iter()
-            .map(|id| recover::read_bundle(&self.dir.join("closed").join(id), id, &self.limits))
-            .collect()
+    /// [`SpoolError::NotFound`]; [`SpoolError::Io`] and [`SpoolError::Damaged`] if any of its files
+    /// cannot be read.
+    pub fn bundle(&self, bundle_id: &str) -> Result<ClosedBundle, SpoolError> {
+        let dir = self.closed_dir(bundle_id)?;
+        recover::read_bundle(&dir, bundle_id, &self.limits)
+    }
+
+    /// Gives a closed bundle another identifier, durably.
+    ///
+    /// # Errors
+    /// [`SpoolError::NotFound`], [`SpoolError::BadBundleId`], [`SpoolError::Io`].
+    pub fn rename(&self, bundle_id: &str, to: &str) -> Result<(), SpoolError> {
+        let from_dir = self.closed_dir(bundle_id)?;
+        {
+            let mut state = self.lock();
+            let to_dir = self.new_bundle_dir(&state, to)?;
+            fs::rename(&from_dir, &to_dir).map_err(at(&from_dir))?;
+            state.rename(bundle_id, to);
+        }
+        sync_dir(&self.dir.join("closed"))
+    }
+
+    fn closed_dir(&self, bundle_id: &str) -> Result<PathBuf, SpoolError> {
+        match self.lock().closed.contains_key(bundle_id) {
+            true => Ok(self.dir.join("closed").join(bundle_id)),
+            false => Err(SpoolError::NotFound(format!("closed bundle {bundle_id}"))),
+        }
+    }
+
+    /// The folder of a bundle that does not exist yet.
+    fn new_bundle_dir(&self, state: &State, bundle_id: &str) -> Result<PathBuf, SpoolError> {
+        let named = (1..=64).contains(&bundle_id.len())
+            && bundle_id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let dir = self.dir.join("closed").join(bundle_id);
+        if !named || state.closed.contains_key(bundle_id) || dir.exists() {
+            return Err(SpoolError::BadBundleId(bundle_id.to_owned()));
+        }
+        Ok(dir)
     }
 
     /// Removes a bundle. Call it only when the receipt of its deposit is durable.
@@ -349,10 +421,7 @@ impl Spool {
     /// # Errors
     /// [`SpoolError::NotFound`], [`SpoolError::Io`].
     pub fn remove(&self, bundle_id: &str) -> Result<(), SpoolError> {
-        if !self.lock().closed.contains_key(bundle_id) {
-            return Err(SpoolError::NotFound(format!("closed bundle {bundle_id}")));
-        }
-        let from = self.dir.join("closed").join(bundle_id);
+        let from = self.closed_dir(bundle_id)?;
         // Renamed first: a crash in between leaves a whole bundle or none.
         let to = self.dir.join("tmp").join(format!("removed-{bundle_id}"));
         fs::rename(&from, &to).map_err(at(&from))?;
@@ -455,6 +524,18 @@ impl Drop for Reservation<'_> {
             self.spool.lock().failed(&self.study, &self.instance);
         }
         self.spool.settled.notify_all();
+    }
+}
+
+/// Tells a disk that failed, whose file may be whole, from a file that was read and is no instance.
+fn disk_failure(error: InspectError) -> Result<io::Error, InspectError> {
+    match error {
+        InspectError::Read(source) => Ok(source),
+        // Decoders report damage as I/O errors, too; the operating system's have a number.
+        InspectError::Walk(WalkError::Read(source)) if source.raw_os_error().is_some() => {
+            Ok(source)
+        }
+        other => Err(other),
     }
 }
 

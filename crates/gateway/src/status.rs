@@ -52,16 +52,6 @@ pub fn routes(about: About) -> Router {
 }
 
 async fn status(State(about): State<About>) -> Result<Json<Status>, ApiError> {
-    let spool = about.spool.clone();
-    let closed = crate::blocking(move || spool.closed())
-        .await
-        .map_err(|e| ApiError::internal(&e))?;
-    let open: usize = about
-        .spool
-        .open_studies()
-        .iter()
-        .map(|study| study.instances)
-        .sum();
     let (deposited_bundles, refused_bundles) = about
         .store
         .deposits()
@@ -69,11 +59,7 @@ async fn status(State(about): State<About>) -> Result<Json<Status>, ApiError> {
         .map_err(|e| ApiError::internal(&e))?;
     Ok(Json(Status {
         name: about.name,
-        waiting_instances: open
-            + closed
-                .iter()
-                .map(|bundle| bundle.instances.len())
-                .sum::<usize>(),
+        waiting_instances: about.spool.waiting_instances(),
         deposited_bundles,
         refused_bundles,
         stack_generations: about.hints.ready(),

@@ -1,10 +1,13 @@
 //! The gateway's database: receipts, refusals, the local cache's catalogue, and what fetches cost.
 
+pub mod notices;
+pub mod refusals;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use harpo_protocol::deposit::Receipt;
-use harpo_protocol::id::BundleId;
+use harpo_protocol::id::{BundleId, Digest};
 use harpo_protocol::manifest::Manifest;
 use harpo_protocol::sign::Signed;
 use harpo_protocol::time::Timestamp;
@@ -51,6 +54,8 @@ pub struct CachedInstance {
     pub series_instance_uid: String,
     /// The Part 10 file.
     pub path: PathBuf,
+    /// SHA-256 of that file.
+    pub sha256: Digest,
 }
 
 impl CachedInstance {
@@ -71,6 +76,7 @@ impl Cached {
                 sop_class_uid: instance.sop_class_uid.clone(),
                 series_instance_uid: series.series_instance_uid.clone(),
                 path: dir.join(CachedInstance::file_name(number)),
+                sha256: instance.sha256,
             })
             .collect();
         let study = manifest.study.study_instance_uid.clone();
@@ -128,13 +134,12 @@ impl Fetch {
     }
 }
 
-/// A fetch, as the hospital's people read it.
+/// A fetch, as the hospital's people read it. It does not say of which bundle: what somebody reads is
+/// no other user's business.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct FetchRow {
     /// Ascending.
     pub number: u64,
-    /// Which bundle.
-    pub bundle: String,
     /// `cache` or `stack`.
     pub source: String,
     /// When it began, in milliseconds since the Unix epoch.
@@ -180,12 +185,6 @@ impl Store {
         .await
     }
 
-    /// Whether trust refused the bundle for good.
-    pub async fn is_refused(&self, bundle: &str) -> Result<bool, StoreError> {
-        self.exists("SELECT 1 FROM refusals WHERE bundle = ?", bundle)
-            .await
-    }
-
     async fn exists(&self, query: &'static str, key: &str) -> Result<bool, StoreError> {
         Ok(sqlx::query(query)
             .bind(key)
@@ -213,27 +212,6 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Notes that trust will never take a bundle.
-    pub async fn add_refusal(
-        &self,
-        bundle: &str,
-        study: &str,
-        code: &str,
-        message: &str,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.db.begin("keep refusal").await?;
-        sqlx::query("INSERT OR IGNORE INTO refusals VALUES (?, ?, ?, ?, ?)")
-            .bind(bundle)
-            .bind(study)
-            .bind(code)
-            .bind(message)
-            .bind(at.as_millis() as i64)
-            .execute(&mut *tx)
-            .await?;
-        Ok(tx.commit().await?)
-    }
-
     /// Number of bundles deposited, and of bundles refused.
     pub async fn deposits(&self) -> Result<(u64, u64), StoreError> {
         let row =
@@ -243,14 +221,14 @@ impl Store {
         Ok((unsigned(&row, 0)?, unsigned(&row, 1)?))
     }
 
-    /// The instances of a bundle in the local cache; notes that it was used.
+    /// The instances of a bundle that is in the local cache, its files in `dir`.
     pub async fn cached(
         &self,
         bundle: BundleId,
-        now: Timestamp,
+        dir: &Path,
     ) -> Result<Option<Vec<CachedInstance>>, StoreError> {
         let rows = sqlx::query(
-            "SELECT sop_instance, sop_class, series, file FROM cached_instances \
+            "SELECT sop_instance, sop_class, series, file, sha256 FROM cached_instances \
              WHERE bundle = ? ORDER BY position",
         )
         .bind(bundle.to_string())
@@ -259,25 +237,29 @@ impl Store {
         let instances: Vec<CachedInstance> = rows
             .iter()
             .map(|row| {
+                let sha256: Vec<u8> = row.try_get(4)?;
                 Ok(CachedInstance {
                     sop_instance_uid: row.try_get(0)?,
                     sop_class_uid: row.try_get(1)?,
                     series_instance_uid: row.try_get(2)?,
-                    path: PathBuf::from(row.try_get::<String, _>(3)?),
+                    path: dir.join(row.try_get::<String, _>(3)?),
+                    sha256: Digest::from_slice(&sha256)
+                        .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
                 })
             })
             .collect::<Result<_, sqlx::Error>>()?;
-        if instances.is_empty() || instances.iter().any(|i| !i.path.exists()) {
-            return Ok(None);
-        }
+        Ok((!instances.is_empty()).then_some(instances))
+    }
+
+    /// Notes that a bundle was used.
+    pub async fn touch_cached(&self, bundle: BundleId, now: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.db.begin("note use of bundle").await?;
         sqlx::query("UPDATE cached_bundles SET used_ms = ? WHERE bundle = ?")
             .bind(now.as_millis() as i64)
             .bind(bundle.to_string())
             .execute(&mut *tx)
             .await?;
-        tx.commit().await?;
-        Ok(Some(instances))
+        Ok(tx.commit().await?)
     }
 
     /// Enters a bundle that is on the disk.
@@ -297,12 +279,18 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         for (position, instance) in (0i64..).zip(&cached.instances) {
-            sqlx::query("INSERT INTO cached_instances VALUES (?, ?, ?, ?, ?, ?)")
+            sqlx::query("INSERT INTO cached_instances VALUES (?, ?, ?, ?, ?, ?, ?)")
                 .bind(&bundle)
                 .bind(&instance.sop_instance_uid)
                 .bind(&instance.sop_class_uid)
                 .bind(&instance.series_instance_uid)
-                .bind(instance.path.to_string_lossy().into_owned())
+                .bind(
+                    instance
+                        .path
+                        .file_name()
+                        .map(|n| n.to_string_lossy().into_owned()),
+                )
+                .bind(instance.sha256.0.as_slice())
                 .bind(position)
                 .execute(&mut *tx)
                 .await?;
@@ -321,11 +309,16 @@ impl Store {
             .collect())
     }
 
-    /// The least recently used bundles beyond `limit` bytes, `keep` never among them.
-    pub async fn beyond(&self, limit: u64, keep: BundleId) -> Result<Vec<BundleId>, StoreError> {
-        let rows = sqlx::query("SELECT bundle, bytes FROM cached_bundles ORDER BY used_ms DESC")
-            .fetch_all(self.db.read())
-            .await?;
+    /// The least recently used bundles beyond `limit` bytes that were not used since `idle_since`.
+    pub async fn beyond(
+        &self,
+        limit: u64,
+        idle_since: Timestamp,
+    ) -> Result<Vec<BundleId>, StoreError> {
+        let rows =
+            sqlx::query("SELECT bundle, bytes, used_ms FROM cached_bundles ORDER BY used_ms DESC")
+                .fetch_all(self.db.read())
+                .await?;
         let mut total = 0u64;
         let mut beyond = Vec::new();
         for row in &rows {
@@ -333,7 +326,7 @@ impl Store {
             let bundle: String = row.try_get(0)?;
             if let Ok(bundle) = bundle.parse::<BundleId>()
                 && total > limit
-                && bundle != keep
+                && unsigned(row, 2)? < idle_since.as_millis()
             {
                 beyond.push(bundle);
             }
@@ -378,7 +371,7 @@ impl Store {
     /// The last `limit` fetches, newest first.
     pub async fn fetches(&self, limit: u32) -> Result<Vec<FetchRow>, StoreError> {
         let rows = sqlx::query(
-            "SELECT number, bundle, source, at_ms, milliseconds, fragments, queries, stack_bytes, \
+            "SELECT number, source, at_ms, milliseconds, fragments, queries, stack_bytes, \
              hint_bytes, bytes_up, bytes_down, outcome FROM fetches ORDER BY number DESC LIMIT ?",
         )
         .bind(limit)
@@ -391,17 +384,16 @@ impl Store {
 fn fetch_row(row: &SqliteRow) -> Result<FetchRow, StoreError> {
     Ok(FetchRow {
         number: unsigned(row, 0)?,
-        bundle: row.try_get(1)?,
-        source: row.try_get(2)?,
-        at_ms: unsigned(row, 3)?,
-        milliseconds: unsigned(row, 4)?,
-        fragments: unsigned(row, 5)?,
-        queries: unsigned(row, 6)?,
-        stack_bytes: unsigned(row, 7)?,
-        hint_bytes: unsigned(row, 8)?,
-        bytes_up: unsigned(row, 9)?,
-        bytes_down: unsigned(row, 10)?,
-        outcome: row.try_get(11)?,
+        source: row.try_get(1)?,
+        at_ms: unsigned(row, 2)?,
+        milliseconds: unsigned(row, 3)?,
+        fragments: unsigned(row, 4)?,
+        queries: unsigned(row, 5)?,
+        stack_bytes: unsigned(row, 6)?,
+        hint_bytes: unsigned(row, 7)?,
+        bytes_up: unsigned(row, 8)?,
+        bytes_down: unsigned(row, 9)?,
+        outcome: row.try_get(10)?,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Instances, OpenStudy};
+use super::{Instances, OpenStudy, Waiting};
 use crate::dicom::Header;
 
 /// Where an instance is.
@@ -40,6 +40,7 @@ pub(super) struct Open {
 pub(super) struct Closed {
     pub(super) study: String,
     pub(super) patient: PatientKey,
+    pub(super) instances: usize,
 }
 
 #[derive(Debug, Default)]
@@ -128,15 +129,48 @@ impl State {
         studies
     }
 
-    pub(super) fn close(&mut self, study: &str, bundle: &str) {
+    pub(super) fn closed_bundles(&self) -> Vec<Waiting> {
+        let mut bundles: Vec<_> = self
+            .closed
+            .iter()
+            .map(|(id, closed)| Waiting {
+                id: id.clone(),
+                study_instance_uid: closed.study.clone(),
+                instances: closed.instances,
+            })
+            .collect();
+        bundles.sort_by(|a, b| a.id.cmp(&b.id));
+        bundles
+    }
+
+    /// Instances that are durable and not deposited.
+    pub(super) fn waiting(&self) -> usize {
+        let open: usize = self.open.values().map(|open| open.durable).sum();
+        open + self.closed.values().map(|c| c.instances).sum::<usize>()
+    }
+
+    pub(super) fn rename(&mut self, from: &str, to: &str) {
+        if let Some(closed) = self.closed.remove(from) {
+            self.closed.insert(to.to_owned(), closed);
+        }
+        for known in self.instances.values_mut() {
+            if matches!(&known.place, Place::Closed(bundle) if bundle == from) {
+                known.place = Place::Closed(to.to_owned());
+            }
+        }
+    }
+
+    /// Closes a study; how many instances it has.
+    pub(super) fn close(&mut self, study: &str, bundle: &str) -> usize {
         let Some(open) = self.open.remove(study) else {
-            return;
+            return 0;
         };
         self.closed.insert(
             bundle.to_owned(),
             Closed {
                 study: study.to_owned(),
                 patient: open.patient,
+                instances: open.durable,
             },
         );
         for known in self.instances.values_mut() {
@@ -144,6 +178,7 @@ impl State {
                 known.place = Place::Closed(bundle.to_owned());
             }
         }
+        open.durable
     }
 
     pub(super) fn forget(&mut self, bundle: &str) {

@@ -37,6 +37,14 @@ fn sample(instance: u32) -> Sample {
     }
 }
 
+/// Closes a study and reads its bundle.
+fn close(spool: &Spool, study: &str, bundle: &str) -> ClosedBundle {
+    let closed = spool.close(study, bundle).unwrap();
+    let read = spool.bundle(bundle).unwrap();
+    assert_eq!(closed.instances, read.instances.len());
+    read
+}
+
 /// Ends the process's hold on the spool as a kill would: nothing is tidied up.
 fn reopen(spool: Arc<Spool>, dir: &Path) -> Arc<Spool> {
     drop(spool);
@@ -56,7 +64,7 @@ fn stores_closes_and_removes() {
     let study = "1.2.3.1";
     assert_eq!(spool.quiet_since(study), Some(NOW + 30));
     assert_eq!(spool.open_studies()[0].instances, 3);
-    let bundle = spool.close(study, "b-1").unwrap();
+    let bundle = close(&spool, study, "b-1");
     assert_eq!(bundle.study_instance_uid, study);
     let order: Vec<_> = bundle
         .instances
@@ -77,12 +85,14 @@ fn stores_closes_and_removes() {
     assert_eq!(spool.quiet_since(study), None);
     // What comes later opens a new bundle.
     put(&spool, &sample(4)).unwrap();
-    assert_eq!(spool.close(study, "b-2").unwrap().instances.len(), 1);
-    assert_eq!(spool.closed().unwrap().len(), 2);
+    assert_eq!(spool.close(study, "b-2").unwrap().instances, 1);
+    assert_eq!(spool.closed().len(), 2);
+    assert_eq!(spool.waiting_instances(), 4);
     spool.remove("b-1").unwrap();
     assert!(!bundle.dir.exists());
     assert!(matches!(spool.remove("b-1"), Err(SpoolError::NotFound(_))));
-    assert_eq!(spool.closed().unwrap()[0].id, "b-2");
+    assert_eq!(spool.closed()[0].id, "b-2");
+    assert_eq!(spool.waiting_instances(), 1);
 }
 
 #[test]
@@ -227,9 +237,7 @@ fn large_objects_go_through_the_disk_unchanged() {
     );
     bare.push(&other.dataset()).unwrap();
     spool.store(bare, &Source::User("eva".into()), NOW).unwrap();
-    for (instance, sample) in spool
-        .close("1.2.3.1", "b")
-        .unwrap()
+    for (instance, sample) in close(&spool, "1.2.3.1", "b")
         .instances
         .iter()
         .zip([large, other])
@@ -267,7 +275,7 @@ fn a_crash_loses_nothing_acknowledged_and_keeps_nothing_else() {
     assert!(dir.path().join("refused/stranger.dcm").exists());
     assert_eq!(spool.quiet_since("1.2.3.1"), Some(NOW + 5));
     assert_eq!(
-        spool.closed().unwrap()[0].instances[0]
+        spool.bundle("b").unwrap().instances[0]
             .header
             .sop_instance_uid,
         "1.2.3.2"
@@ -284,10 +292,7 @@ fn a_crash_loses_nothing_acknowledged_and_keeps_nothing_else() {
         put(&spool, &changed),
         Err(StoreError::DuplicateDiffers)
     ));
-    assert_eq!(
-        spool.close("1.2.3.1", "c").unwrap().instances[0].source,
-        pacs()
-    );
+    assert_eq!(close(&spool, "1.2.3.1", "c").instances[0].source, pacs());
 }
 
 #[test]
@@ -344,7 +349,7 @@ fn sixteen_at_once() {
     assert_eq!(outcomes.len(), 128);
     assert_eq!(spool.open_studies()[0].instances, 64);
     let spool = reopen(spool, dir.path());
-    assert_eq!(spool.close("1.2.3.1", "b").unwrap().instances.len(), 64);
+    assert_eq!(spool.close("1.2.3.1", "b").unwrap().instances, 64);
 }
 
 #[test]
@@ -355,4 +360,125 @@ fn a_full_disk_is_named() {
         StoreError::from(io::Error::from(io::ErrorKind::PermissionDenied)),
         StoreError::Io(_)
     ));
+}
+
+/// The files of a closed bundle.
+fn files_of(dir: &Path, bundle: &str) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(dir.join("closed").join(bundle))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_disk_that_fails_never_makes_an_instance_disappear() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path()).unwrap();
+    put(&spool, &sample(1)).unwrap();
+    put(&spool, &sample(2)).unwrap();
+    spool.close("1.2.3.1", "b").unwrap();
+    let victim = files_of(dir.path(), "b").remove(0);
+    let aside = dir.path().join("aside");
+    fs::rename(&victim, &aside).unwrap();
+    // A link to itself: the operating system refuses to open it (ELOOP), to root, too.
+    std::os::unix::fs::symlink(&victim, &victim).unwrap();
+    assert!(matches!(spool.bundle("b"), Err(SpoolError::Io { path, .. }) if path == victim));
+    drop(spool);
+    assert!(matches!(Spool::open(dir.path()), Err(SpoolError::Io { path, .. }) if path == victim));
+    assert_eq!(fs::read_dir(dir.path().join("refused")).unwrap().count(), 0);
+    fs::remove_file(&victim).unwrap();
+    fs::rename(&aside, &victim).unwrap();
+    let spool = Spool::open(dir.path()).unwrap();
+    assert_eq!(spool.bundle("b").unwrap().instances.len(), 2);
+}
+
+#[test]
+fn a_damaged_file_is_set_aside_at_start_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path()).unwrap();
+    put(&spool, &sample(1)).unwrap();
+    put(&spool, &sample(2)).unwrap();
+    spool.close("1.2.3.1", "b").unwrap();
+    let victim = files_of(dir.path(), "b").remove(0);
+    fs::write(&victim, b"rot").unwrap();
+    assert!(matches!(spool.bundle("b"), Err(SpoolError::Damaged { path, .. }) if path == victim));
+    assert!(victim.exists(), "nothing is moved while it runs");
+    // One of the same name was set aside before: both are kept.
+    let name = victim.file_name().unwrap().to_str().unwrap();
+    fs::write(dir.path().join("refused").join(name), b"older").unwrap();
+    let spool = reopen(spool, dir.path());
+    assert_eq!(spool.bundle("b").unwrap().instances.len(), 1);
+    let refused = dir.path().join("refused");
+    assert_eq!(fs::read(refused.join(name)).unwrap(), b"older");
+    assert_eq!(fs::read(refused.join(format!("{name}.1"))).unwrap(), b"rot");
+}
+
+#[test]
+fn a_bundle_takes_a_new_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path()).unwrap();
+    put(&spool, &sample(1)).unwrap();
+    spool.close("1.2.3.1", "b").unwrap();
+    put(&spool, &sample(2)).unwrap();
+    spool.close("1.2.3.1", "taken").unwrap();
+    for bad in ["taken", "../b", ""] {
+        assert!(
+            matches!(spool.rename("b", bad), Err(SpoolError::BadBundleId(_))),
+            "{bad}"
+        );
+    }
+    assert!(matches!(
+        spool.rename("none", "c"),
+        Err(SpoolError::NotFound(_))
+    ));
+    spool.rename("b", "c").unwrap();
+    assert_eq!(spool.closed()[0].id, "c");
+    assert_eq!(
+        put(&spool, &sample(1)).unwrap().outcome,
+        Outcome::AlreadyHad
+    );
+    let spool = reopen(spool, dir.path());
+    assert_eq!(spool.bundle("c").unwrap().instances.len(), 1);
+    spool.remove("c").unwrap();
+    assert_eq!(put(&spool, &sample(1)).unwrap().outcome, Outcome::Stored);
+}
+
+#[test]
+fn counting_does_not_look_at_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path()).unwrap();
+    put(&spool, &sample(1)).unwrap();
+    put(&spool, &sample(2)).unwrap();
+    spool.close("1.2.3.1", "b").unwrap();
+    put(&spool, &sample(3)).unwrap();
+    fs::remove_dir_all(dir.path().join("closed/b")).unwrap();
+    assert_eq!(spool.waiting_instances(), 3);
+    let expected = Waiting {
+        id: "b".into(),
+        study_instance_uid: "1.2.3.1".into(),
+        instances: 2,
+    };
+    assert_eq!(spool.closed(), [expected]);
+}
+
+#[test]
+fn a_disk_that_fails_on_arrival_is_not_the_senders_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path()).unwrap();
+    let large = Sample {
+        pixels: vec![7; 5 << 20],
+        ..sample(1)
+    };
+    let mut incoming = spool.begin(dataset_kind(&large), 1 << 30);
+    for chunk in large.dataset().chunks(1 << 20) {
+        incoming.push(chunk).unwrap();
+    }
+    let spilled = fs::read_dir(dir.path().join("tmp")).unwrap().next();
+    let spilled = spilled.unwrap().unwrap().path();
+    fs::remove_file(&spilled).unwrap();
+    std::os::unix::fs::symlink(&spilled, &spilled).unwrap();
+    let failed = spool.store(incoming, &pacs(), NOW);
+    assert!(matches!(failed, Err(StoreError::Io(_))), "{failed:?}");
 }

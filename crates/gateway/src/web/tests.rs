@@ -275,7 +275,8 @@ async fn stow_stores_and_says_so() {
     assert!(answer.get("00081198").is_none());
     assert_eq!(fixture.spool.open_studies()[0].instances, 12);
     assert_eq!(fixture.stored.lock().unwrap().len(), 12);
-    let bundle = fixture.spool.close("1.2.3.1", "b").unwrap();
+    fixture.spool.close("1.2.3.1", "b").unwrap();
+    let bundle = fixture.spool.bundle("b").unwrap();
     let original = bundle
         .instances
         .iter()

@@ -88,7 +88,8 @@ async fn echoes_and_stores_byte_for_byte() {
         .await
         .unwrap();
     assert_eq!((statuses(&sent), seen), (vec![0; 5], 5));
-    let bundle = running.spool.close("1.2.3.1", "b").unwrap();
+    running.spool.close("1.2.3.1", "b").unwrap();
+    let bundle = running.spool.bundle("b").unwrap();
     assert_eq!(bundle.instances.len(), 5);
     for instance in &bundle.instances {
         let n = instance
