@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use harpo_e2e::images::pydicom;
-use harpo_e2e::system::{Changes, System};
+use harpo_e2e::system::System;
 use harpo_protocol::cell::{CellAddress, open_cell};
 use harpo_protocol::id::BundleId;
 use harpo_protocol::identity::Role;
@@ -32,8 +32,8 @@ struct Scene {
 
 /// Two bundles in a sealed generation: Mallory asks for one, never for the other. Both are small, so that they
 /// probably share a slot.
-fn scene(changes: &Changes) -> Scene {
-    let mut system = System::start_with(&["St Anne", "Mercy Vale"], changes).unwrap();
+fn scene() -> Scene {
+    let mut system = System::start(&["St Anne", "Mercy Vale"]).unwrap();
     let mut bundles = Vec::new();
     let mut studies = Vec::new();
     let runtime = Runtime::new().unwrap();
@@ -119,7 +119,7 @@ fn places(permit: &Permit) -> BTreeSet<(u32, u16)> {
 
 #[test]
 fn with_the_whole_stack_in_hand_only_released_cells_open() {
-    let scene = scene(&Changes::default());
+    let scene = scene();
     let Scene {
         runtime,
         producer,
@@ -169,7 +169,7 @@ fn with_the_whole_stack_in_hand_only_released_cells_open() {
 
 #[test]
 fn tickets_work_once_and_only_as_they_were_signed() {
-    let mut scene = scene(&Changes::default());
+    let mut scene = scene();
     let Scene {
         runtime, mallory, ..
     } = &scene;
@@ -215,7 +215,7 @@ fn tickets_work_once_and_only_as_they_were_signed() {
 
 #[test]
 fn certificates_open_only_their_own_doors() {
-    let scene = scene(&Changes::default());
+    let scene = scene();
     let Scene {
         system,
         runtime,
@@ -272,7 +272,7 @@ fn certificates_open_only_their_own_doors() {
 
 #[test]
 fn what_the_policy_denies_is_neither_found_nor_released() {
-    let scene = scene(&Changes::default());
+    let scene = scene();
     let Scene {
         system,
         runtime,
@@ -294,25 +294,4 @@ fn what_the_policy_denies_is_neither_found_nor_released() {
     });
     let found = system.hospitals[1].instances(&scene.other_study);
     assert!(found.is_err() || found.unwrap().is_empty());
-}
-
-#[test]
-fn a_ticket_that_is_too_old_is_refused() {
-    let changes = Changes {
-        trust: "[tickets]\nvalidity_seconds = 2\n",
-        ..Changes::default()
-    };
-    let scene = scene(&changes);
-    let Scene {
-        runtime, mallory, ..
-    } = &scene;
-    runtime.block_on(async {
-        let mut permit = mallory.permit(scene.granted).await.unwrap();
-        let held = mallory.hold(&permit.stack).await.unwrap();
-        let ticket = permit.tickets.remove(0);
-        let (_, query) = ask(&held, 0, 0).unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
-        let refusal = mallory.spend(&ticket, &query.to_bytes()).await.unwrap_err();
-        assert_eq!(code(&refusal), "expired", "{refusal}");
-    });
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use harpo_e2e::disk::SmallDisk;
 use harpo_e2e::images::pydicom;
 use harpo_e2e::system::System;
+use harpo_e2e::wait;
 use harpo_service::clock::Clock;
 use harpo_service::tls::{Authority, Subject, generate_key_and_csr};
 
@@ -54,8 +55,13 @@ fn the_cloud_is_away() {
 
     system.cloud.start().unwrap();
     system.cloud.ready().unwrap();
-    sent.comes_back_at(&system.hospitals[2], &out.path().join("back"))
-        .unwrap();
+    // Who asks too soon is told the old failure once more (docs/protocol.md 9.4).
+    wait::until("it can be fetched again", || {
+        Ok(sent
+            .comes_back_at(&system.hospitals[2], &out.path().join("back"))
+            .ok())
+    })
+    .unwrap();
 }
 
 #[test]
@@ -187,7 +193,7 @@ fn the_clouds_disk_is_full() {
     assert_eq!(answer.status, 200, "{answer:?}");
 
     disk.free().unwrap();
-    harpo_e2e::wait::until("the seal goes on", || {
+    wait::until("the seal goes on", || {
         Ok((!system.events("seal")?.is_empty()).then_some(()))
     })
     .unwrap();
