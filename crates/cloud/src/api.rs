@@ -8,7 +8,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use harpo_protocol::id::{GenerationId, PartyId};
-use harpo_protocol::stack::SealRequest;
+use harpo_protocol::stack::{SealRequest, SlotProofRequest};
 use harpo_service::http::{ApiError, Json, Peer};
 use harpo_service::tls::Role;
 use http::StatusCode;
@@ -32,6 +32,7 @@ pub(crate) fn router(cloud: Arc<Cloud>) -> Router {
         .route("/v1/generations/{generation}", get(status).delete(retire))
         .route("/v1/generations/{generation}/slots/{slot}", put(put_slot))
         .route("/v1/generations/{generation}/seal", post(seal))
+        .route("/v1/generations/{generation}/proofs", post(prove))
         .route("/v1/generations/{generation}/hint", get(hint::get))
         .route("/v1/retrievals", post(retrieve))
         .fallback(unknown)
@@ -69,11 +70,19 @@ async fn seal(
     request: Request,
 ) -> Result<Response, ApiError> {
     require(&peer, Role::Trust)?;
-    let mut body = BodyReader::new(request.into_body(), Instant::now() + JSON_UPLOAD);
-    let body = body.whole(JSON_BYTES).await?;
-    let request: SealRequest = serde_json::from_slice(&body)
-        .map_err(|e| Error::malformed("seal request", e.to_string()))?;
+    let request: SealRequest = json(request, "seal request").await?;
     Ok(Json(cloud.seal(parse(&generation)?, &request).await?).into_response())
+}
+
+async fn prove(
+    State(cloud): State<Arc<Cloud>>,
+    peer: Peer,
+    Path(generation): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    require(&peer, Role::Trust)?;
+    let request: SlotProofRequest = json(request, "proof request").await?;
+    Ok(Json(cloud.prove(parse(&generation)?, request).await?).into_response())
 }
 
 async fn status(
@@ -106,6 +115,16 @@ async fn retrieve(
     };
     let body = request.into_body();
     Ok(retrieval::retrieve(&cloud, asker, announced(&body), body).await?)
+}
+
+/// Reads a message.
+async fn json<T: serde::de::DeserializeOwned>(
+    request: Request,
+    what: &'static str,
+) -> Result<T, Error> {
+    let mut body = BodyReader::new(request.into_body(), Instant::now() + JSON_UPLOAD);
+    let body = body.whole(JSON_BYTES).await?;
+    serde_json::from_slice(&body).map_err(|e| Error::malformed(what, e.to_string()))
 }
 
 /// Who asks, if its certificate is of this role. What was wrong with it is not told (1.7).

@@ -29,6 +29,11 @@ impl BodyReader {
         }
     }
 
+    /// From now on gives up at `deadline`.
+    pub(crate) fn until(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
     /// Bytes taken so far.
     pub(crate) fn taken(&self) -> u64 {
         self.arrived - self.held.len() as u64
@@ -42,7 +47,7 @@ impl BodyReader {
         loop {
             let next = tokio::time::timeout_at(self.deadline, self.stream.next())
                 .await
-                .map_err(|_| Error::malformed("body", "it came too slowly"))?;
+                .map_err(|_| Error::Timeout("it came too slowly"))?;
             match next {
                 None => return Ok(None),
                 Some(Ok(chunk)) if chunk.is_empty() => {}
@@ -50,7 +55,7 @@ impl BodyReader {
                     self.arrived += chunk.len() as u64;
                     return Ok(Some(chunk));
                 }
-                Some(Err(_)) => return Err(Error::malformed("body", "it broke off")),
+                Some(Err(_)) => return Err(Error::Timeout("it broke off")),
             }
         }
     }

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::Error;
 use crate::config::Limits;
 use crate::events::{Event, EventLog};
+use crate::gate::Gate;
 use crate::residents::{self, Residents};
 use crate::scanner::Scanner;
 use crate::slots::Slots;
@@ -33,8 +34,10 @@ pub(crate) struct Cloud {
     pub(crate) events: EventLog,
     /// Verifies tickets.
     pub(crate) trust_key: VerifyingKey,
-    /// One permit for each retrieval at a time.
-    pub(crate) retrievals: Arc<Semaphore>,
+    /// Bounds retrievals.
+    pub(crate) gate: Gate,
+    /// One proof request reads slots at a time.
+    pub(crate) proofs: Arc<Semaphore>,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
     /// Generations to encode.
@@ -132,12 +135,12 @@ impl Cloud {
                 slots: self.store.slot_count(id).await?,
             }),
             State::Sealing(_) => Ok(GenerationStatus::Sealing),
-            State::Sealed(request, hint) => match self.residents.failure(id) {
+            State::Sealed(_, sealed) => match self.residents.failure(id) {
                 Some(failure) => Err(failure),
                 None => Ok(GenerationStatus::Sealed {
-                    slots: request.slots,
-                    hint: hint.digest,
-                    hint_bytes: hint.bytes,
+                    slots: sealed.read_back,
+                    hint: sealed.hint.digest,
+                    hint_bytes: sealed.hint.bytes,
                 }),
             },
             State::Retired => Err(Error::NotFound("generation")),

@@ -40,10 +40,19 @@ pub struct Limits {
     /// Memory for encoded generations, in MiB; they take 3.4 times the size of their slots. Sealing what does not
     /// fit is refused. Default 8192.
     pub memory_limit_mib: u64,
-    /// Retrievals that are received or answered at the same time; further ones are told to come back. Each holds its
-    /// queries in memory (up to 64 of them). Default 8.
+    /// Retrievals with a good ticket that are received or answered at the same time; further ones are told to come
+    /// back. Each holds its queries in memory (up to 64 of them). Default 8.
     pub retrievals_at_once: u32,
-    /// Longest time for one retrieval's queries to arrive, in seconds. Default 300.
+    /// Retrievals whose tickets are being read at the same time; further ones are told to come back. Each holds at
+    /// most 256 KiB. Default 256.
+    pub tickets_at_once: u32,
+    /// Longest time for a retrieval's ticket to arrive, and how far its queries and the taking of its answers may fall
+    /// behind the slowest rate, in seconds. Default 10.
+    pub retrieval_patience_seconds: u64,
+    /// Slowest rate for queries to arrive and answers to be taken, in KiB a second: whoever is slower loses its place.
+    /// Default 64.
+    pub retrieval_min_kib_per_second: u32,
+    /// Longest time for one retrieval's queries to arrive, in seconds, whatever their rate. Default 300.
     pub retrieval_upload_seconds: u64,
     /// How long a spent ticket is remembered after it has expired, in seconds. Default 3600.
     pub ticket_memory_seconds: u64,
@@ -56,6 +65,9 @@ impl Default for Limits {
             slot_uploads_at_once: 4,
             memory_limit_mib: 8192,
             retrievals_at_once: 8,
+            tickets_at_once: 256,
+            retrieval_patience_seconds: 10,
+            retrieval_min_kib_per_second: 64,
             retrieval_upload_seconds: 300,
             ticket_memory_seconds: 3600,
         }

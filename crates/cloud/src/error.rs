@@ -48,6 +48,9 @@ pub enum Error {
     /// Not a message of this protocol.
     #[error(transparent)]
     Malformed(#[from] Malformed),
+    /// A body that did not come whole, or not in time.
+    #[error("body: {0}; send it again")]
+    Timeout(&'static str),
     /// Over a limit.
     #[error("{what} has more than {limit} bytes")]
     TooLarge {
@@ -56,7 +59,7 @@ pub enum Error {
         /// Largest that is accepted, in bytes.
         limit: u64,
     },
-    /// As many retrievals as are allowed at once, or the stack is not in memory yet.
+    /// As many as are allowed at once, or the stack is not in memory yet.
     #[error("{0}; try again later")]
     Busy(&'static str),
     /// Nothing is left of the memory set aside for the stack.
@@ -75,6 +78,16 @@ pub enum Error {
     /// The disk is full.
     #[error("the disk is full; nothing was lost: free space, then repeat")]
     StorageFull(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A slot's bytes in storage are not what was written, or none.
+    #[error(
+        "slot {slot} of generation {generation} is missing or damaged in storage; restore it from a backup"
+    )]
+    Damaged {
+        /// Which generation.
+        generation: GenerationId,
+        /// Which slot.
+        slot: u32,
+    },
     /// A closed generation cannot be used.
     #[error("generation {generation} cannot be used: {why}")]
     Unusable {
@@ -183,12 +196,19 @@ impl From<Error> for ApiError {
             Error::Spent => Self::conflict("spent", message),
             Error::Expired => Self::forbidden("expired", message),
             Error::Malformed(_) => Self::bad_request("malformed", message),
+            Error::Timeout(_) => Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", message),
             Error::TooLarge { .. } => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
             }
             Error::Busy(_) | Error::Stopping => Self::unavailable("busy", message, BUSY_FOR),
-            Error::MemoryFull { .. } | Error::StorageFull(_) => {
+            Error::MemoryFull { .. } => {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "memory_full", message)
+            }
+            Error::StorageFull(_) => {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "storage_full", message)
+            }
+            Error::Damaged { .. } => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", message)
             }
             Error::Unusable { .. } => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)

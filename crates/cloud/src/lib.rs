@@ -14,6 +14,8 @@ mod api;
 mod body;
 mod cloud;
 mod error;
+mod gate;
+mod proofs;
 mod residents;
 mod retrieval;
 mod scanner;

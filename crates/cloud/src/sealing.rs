@@ -12,12 +12,12 @@ use harpo_service::causes::in_one_line;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::encode::{Failure, encode};
+use self::encode::{Done, Failure, encode};
 use crate::Error;
 use crate::cloud::Cloud;
 use crate::events::Event;
 use crate::residents;
-use crate::store::{Generation, HintRecord, State};
+use crate::store::{Generation, HintRecord, Sealed, State};
 
 mod encode;
 
@@ -90,12 +90,12 @@ async fn process(
             cloud.residents.reserve(id, info.encoded_bytes()?)?;
             seal(cloud, id, request, info, stop).await
         }
-        State::Sealed(request, hint) => {
+        State::Sealed(request, sealed) => {
             if !reserve_or_fail(cloud, &generation)? {
                 return Ok(());
             }
             let info = residents::info(&request.figures)?;
-            load(cloud, id, info, *hint, stop).await
+            load(cloud, id, info, *sealed, stop).await
         }
     }
 }
@@ -125,7 +125,11 @@ async fn seal(
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     tracing::info!(generation = %id, slots = request.figures.slots, "sealing");
-    let (resident, hint) = match encode(cloud, id, info, stop).await {
+    let Done {
+        resident,
+        hint,
+        read_back,
+    } = match encode(cloud, id, info, stop).await {
         Ok(encoded) => encoded,
         Err(Failure::Damaged(slots)) => {
             tracing::error!(generation = %id, damaged = slots.len(), "slots are damaged; they must be written again");
@@ -135,6 +139,13 @@ async fn seal(
         }
         Err(Failure::Other(error)) => return Err(error),
     };
+    if read_back != request.slots {
+        // Trust hears of it when it asks again: what is recorded now is another digest than its request's.
+        tracing::error!(generation = %id, %read_back, requested = %request.slots, "what is stored is not what was to be sealed");
+        cloud.store.reopen(id, &[]).await?;
+        cloud.residents.remove(id);
+        return Ok(());
+    }
     let record = HintRecord {
         digest: sha256(&hint),
         bytes: hint.len() as u64,
@@ -148,7 +159,11 @@ async fn seal(
         slot_bytes: request.figures.slot_bytes,
         hint_bytes: record.bytes,
     })?;
-    if cloud.store.finish_seal(id, record).await? {
+    let sealed = Sealed {
+        read_back,
+        hint: record,
+    };
+    if cloud.store.finish_seal(id, sealed).await? {
         cloud.residents.ready(id, resident);
         tracing::info!(generation = %id, "sealed");
     } else {
@@ -164,10 +179,10 @@ async fn load(
     cloud: &Arc<Cloud>,
     id: GenerationId,
     info: GenerationInfo,
-    hint: HintRecord,
+    sealed: Sealed,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
-    let (resident, computed) = match encode(cloud, id, info, stop).await {
+    let done = match encode(cloud, id, info, stop).await {
         Ok(encoded) => encoded,
         Err(Failure::Damaged(damaged)) => {
             let why = format!(
@@ -181,17 +196,23 @@ async fn load(
         }
         Err(Failure::Other(error)) => return Err(error),
     };
-    if sha256(&computed) != hint.digest {
+    if done.read_back != sealed.read_back {
+        let why = "its slots are others than when it was sealed; restore database and objects from one backup, then restart";
+        tracing::error!(generation = %id, "{why}");
+        cloud.residents.failed(id, why.to_owned());
+        return Ok(());
+    }
+    if sha256(&done.hint) != sealed.hint.digest {
         let why = "its hint comes out differently than when it was sealed; use the program version that sealed it";
         tracing::error!(generation = %id, "{why}");
         cloud.residents.failed(id, why.to_owned());
         return Ok(());
     }
-    if !cloud.slots.has_hint(id, hint).await? {
+    if !cloud.slots.has_hint(id, sealed.hint).await? {
         tracing::warn!(generation = %id, "the stored hint was missing or damaged; written again");
-        cloud.slots.keep_hint(id, computed).await?;
+        cloud.slots.keep_hint(id, done.hint).await?;
     }
-    cloud.residents.ready(id, resident);
+    cloud.residents.ready(id, done.resident);
     tracing::info!(generation = %id, "loaded");
     Ok(())
 }

@@ -21,6 +21,7 @@ use crate::cloud::Cloud;
 use crate::config::CloudConfig;
 use crate::enrol::{EnrolError, Enrolment};
 use crate::events::EventLog;
+use crate::gate::Gate;
 use crate::residents::Residents;
 use crate::scanner::Scanner;
 use crate::slots::Slots;
@@ -187,7 +188,8 @@ async fn open(
         scanner: Scanner::start()?,
         events: EventLog::open(&log).map_err(Error::file("open", &log))?,
         trust_key: enrolment.trust_key,
-        retrievals: Arc::new(Semaphore::new(config.limits.retrievals_at_once as usize)),
+        gate: Gate::new(&config.limits),
+        proofs: Arc::new(Semaphore::new(1)),
         limits: config.limits.clone(),
         clock,
         queue: sender,

@@ -138,14 +138,15 @@ impl Slots {
         Ok(self.blobs.put(&key, received.bytes).await?)
     }
 
-    /// Reads a slot into `bytes`, which has its length, and checks that it is what was written.
+    /// Reads a slot into `bytes`, which has its length, and checks that it is what was written. Returns the SHA-256 of
+    /// what was read.
     pub(crate) async fn read(
         &self,
         generation: GenerationId,
         slot: u32,
         digest: Digest,
         bytes: &mut [u8],
-    ) -> Result<(), ReadError> {
+    ) -> Result<Digest, ReadError> {
         let key = slot_key(generation, slot, digest);
         let stored = match self.blobs.get_exact(&key, bytes.len() as u64).await {
             Ok(stored) => stored,
@@ -155,11 +156,12 @@ impl Slots {
             Err(error) => return Err(ReadError::Store(error)),
         };
         // The length again: it may have been cut while it was read.
-        if stored.len() != bytes.len() || sha256(&stored) != digest {
+        let found = sha256(&stored);
+        if stored.len() != bytes.len() || found != digest {
             return Err(ReadError::Damaged);
         }
         bytes.copy_from_slice(&stored);
-        Ok(())
+        Ok(found)
     }
 
     /// Stores a hint, durably.

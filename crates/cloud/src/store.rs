@@ -35,9 +35,17 @@ pub(crate) struct Generation {
 pub(crate) enum State {
     Open,
     Sealing(SealRequest),
-    Sealed(SealRequest, HintRecord),
+    Sealed(SealRequest, Sealed),
     /// Kept as a mark: a late write must not bring it back.
     Retired,
+}
+
+/// What sealing came to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Sealed {
+    /// `slots_digest` of what was read back.
+    pub(crate) read_back: Digest,
+    pub(crate) hint: HintRecord,
 }
 
 /// What is known of a stored hint.
@@ -125,16 +133,17 @@ impl Store {
     pub(crate) async fn finish_seal(
         &self,
         id: GenerationId,
-        hint: HintRecord,
+        sealed: Sealed,
     ) -> Result<bool, Error> {
         let mut tx = self.0.begin("finish seal").await?;
         let done = sqlx::query(
-            "UPDATE generations SET state = 'sealed', hint_digest = ?, hint_bytes = ?, \
+            "UPDATE generations SET state = 'sealed', read_back = ?, hint_digest = ?, hint_bytes = ?, \
              sealed_order = (SELECT coalesce(max(sealed_order), 0) + 1 FROM generations) \
              WHERE id = ? AND state = 'sealing'",
         )
-        .bind(hint.digest.0.as_slice())
-        .bind(i64::try_from(hint.bytes).unwrap_or(i64::MAX))
+        .bind(sealed.read_back.0.as_slice())
+        .bind(sealed.hint.digest.0.as_slice())
+        .bind(i64::try_from(sealed.hint.bytes).unwrap_or(i64::MAX))
         .bind(id.0.as_slice())
         .execute(&mut *tx)
         .await?;

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::Hasher;
-use crate::id::{Digest, GenerationId};
+use crate::domain::{Hasher, hash};
+use crate::id::{Digest, GenerationId, Nonce};
 use crate::sign::Statement;
 use crate::time::Timestamp;
 
@@ -64,6 +64,35 @@ pub fn slots_digest(each: impl IntoIterator<Item = Digest>) -> Digest {
     hasher.finish()
 }
 
+/// Most slots that one [`SlotProofRequest`] may name.
+pub const MAX_PROOF_SLOTS: usize = 64;
+
+/// `POST /v1/generations/{generation}/proofs` (6.5): shows whether the slots are still there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlotProofRequest {
+    /// Fresh: the proofs cannot have been made before.
+    pub nonce: Nonce,
+    /// Indexes, at least one and at most [`MAX_PROOF_SLOTS`].
+    pub slots: Vec<u32>,
+}
+
+/// The answer to a [`SlotProofRequest`] (6.5).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlotProofs {
+    /// [`slot_proof`] of each slot, in the order of the request.
+    pub proofs: Vec<Digest>,
+}
+
+/// What only somebody who has all `bytes` of a slot can answer to a fresh `nonce` (6.5).
+pub fn slot_proof(nonce: Nonce, generation: GenerationId, slot: u32, bytes: &[u8]) -> Digest {
+    hash(
+        "slot-proof",
+        &[&nonce.0, &generation.0, &slot.to_be_bytes(), bytes],
+    )
+}
+
 /// One sealed generation in the descriptor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,4 +121,61 @@ pub struct StackDescriptor {
 
 impl Statement for StackDescriptor {
     const KIND: &'static str = "stack";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONCE: Nonce = Nonce([1; 16]);
+    const GENERATION: GenerationId = GenerationId([2; 16]);
+
+    #[test]
+    fn a_slot_proof_is_the_hash_that_the_protocol_says() {
+        let plain = [
+            b"harpocrates/1/slot-proof\0".as_slice(),
+            &[1; 16],
+            &[2; 16],
+            &[0, 1, 2, 3],
+            b"bytes",
+        ];
+        assert_eq!(
+            slot_proof(NONCE, GENERATION, 0x0001_0203, b"bytes"),
+            crate::domain::sha256(&plain.concat())
+        );
+    }
+
+    #[test]
+    fn a_slot_proof_is_good_for_one_nonce_generation_slot_and_content() {
+        let proof = slot_proof(NONCE, GENERATION, 3, b"bytes");
+        for other in [
+            slot_proof(Nonce([9; 16]), GENERATION, 3, b"bytes"),
+            slot_proof(NONCE, GenerationId([9; 16]), 3, b"bytes"),
+            slot_proof(NONCE, GENERATION, 4, b"bytes"),
+            slot_proof(NONCE, GENERATION, 3, b"bytez"),
+            slot_proof(NONCE, GENERATION, 3, b"byte"),
+            slot_proof(NONCE, GENERATION, 3, b""),
+        ] {
+            assert_ne!(proof, other);
+        }
+    }
+
+    #[test]
+    fn proof_requests_are_read_strictly() {
+        let nonce = NONCE.to_string();
+        let good = format!(r#"{{"nonce":"{nonce}","slots":[0,5]}}"#);
+        let read: SlotProofRequest = serde_json::from_str(&good).unwrap();
+        assert_eq!(read.slots, [0, 5]);
+        for bad in [
+            good.replace("5]", "-5]"),
+            good.replace("5]", "4294967296]"),
+            good.replace("}", r#","digests":[]}"#),
+            good.replace(&nonce, "00"),
+        ] {
+            assert!(
+                serde_json::from_str::<SlotProofRequest>(&bad).is_err(),
+                "{bad}"
+            );
+        }
+    }
 }

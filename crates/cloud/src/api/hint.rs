@@ -48,7 +48,7 @@ pub(super) async fn get(
         .await?
         .map(|generation| generation.state)
     {
-        Some(Stage::Sealed(_, hint)) => hint,
+        Some(Stage::Sealed(_, sealed)) => sealed.hint,
         _ => return Err(Error::NotFound("generation").into()),
     };
     let etag = format!("\"{}\"", hint.digest);

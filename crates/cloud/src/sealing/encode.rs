@@ -2,6 +2,7 @@
 
 use harpo_oblivious::{EncodeError, Encoded, GenerationInfo};
 use harpo_protocol::id::{Digest, GenerationId};
+use harpo_protocol::stack::slots_digest;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -9,6 +10,14 @@ use crate::Error;
 use crate::cloud::Cloud;
 use crate::residents::Resident;
 use crate::slots::{ReadError, Slots};
+
+/// A generation that was encoded.
+pub(super) struct Done {
+    pub(super) resident: Resident,
+    pub(super) hint: Vec<u8>,
+    /// `slots_digest` of what was read for it.
+    pub(super) read_back: Digest,
+}
 
 /// Why a generation was not encoded.
 pub(super) enum Failure {
@@ -29,7 +38,7 @@ pub(super) async fn encode(
     id: GenerationId,
     info: GenerationInfo,
     stop: &CancellationToken,
-) -> Result<(Resident, Vec<u8>), Failure> {
+) -> Result<Done, Failure> {
     let digests = cloud.store.slot_digests(id).await?;
     let reader = Reader {
         slots: cloud.slots.clone(),
@@ -54,7 +63,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn read(&self, slot: u32, bytes: &mut [u8]) -> Result<(), ReadError> {
+    fn read(&self, slot: u32, bytes: &mut [u8]) -> Result<Digest, ReadError> {
         if self.stop.is_cancelled() {
             return Err(ReadError::Stopping);
         }
@@ -78,11 +87,21 @@ impl Reader {
     }
 }
 
-fn encode_blocking(reader: &Reader, info: &GenerationInfo) -> Result<(Resident, Vec<u8>), Failure> {
-    match Encoded::encode(info, |slot, bytes| reader.read(slot, bytes)) {
+fn encode_blocking(reader: &Reader, info: &GenerationInfo) -> Result<Done, Failure> {
+    // The ring engine reads each slot once, in index order.
+    let mut found = Vec::with_capacity(reader.digests.len());
+    let read = |slot, bytes: &mut [u8]| {
+        found.push(reader.read(slot, bytes)?);
+        Ok(())
+    };
+    match Encoded::encode(info, read) {
         Ok(encoded) => {
             let hint = encoded.hint().to_bytes();
-            Ok((Resident(encoded), hint))
+            Ok(Done {
+                resident: Resident(encoded),
+                hint,
+                read_back: slots_digest(found),
+            })
         }
         Err(EncodeError::Refused(error)) => Err(Error::Engine(error).into()),
         Err(EncodeError::Read { slot, source }) => match reader.failure(slot, source) {

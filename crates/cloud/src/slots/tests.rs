@@ -22,7 +22,7 @@ async fn receive(slots: &Slots, bytes: &[u8]) -> Result<Received, Error> {
 
 async fn read(slots: &Slots, digest: Digest, length: usize) -> Result<Vec<u8>, ReadError> {
     let mut bytes = vec![0; length];
-    slots.read(G, 0, digest, &mut bytes).await.map(|()| bytes)
+    slots.read(G, 0, digest, &mut bytes).await.map(|_| bytes)
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {

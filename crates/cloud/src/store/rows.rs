@@ -5,7 +5,7 @@ use harpo_protocol::stack::{Figures, SealRequest};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Generation, HintRecord, State};
+use super::{Generation, HintRecord, Sealed, State};
 use crate::Error;
 
 pub(super) fn generation_of(row: &SqliteRow) -> Result<Generation, Error> {
@@ -31,7 +31,11 @@ pub(super) fn generation_of(row: &SqliteRow) -> Result<Generation, Error> {
                 digest: digest_at(row, "hint_digest")?,
                 bytes: bytes.unsigned_abs(),
             };
-            State::Sealed(request()?, hint)
+            let sealed = Sealed {
+                read_back: digest_at(row, "read_back")?,
+                hint,
+            };
+            State::Sealed(request()?, sealed)
         }
         _ => State::Retired,
     };

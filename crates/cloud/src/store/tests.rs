@@ -141,9 +141,12 @@ async fn sealed_generations_come_back_in_order_and_reopened_ones_lack_what_was_d
     let store = store(&dir).await;
     fill(&store, G, 2).await;
     fill(&store, H, 2).await;
-    let hint = HintRecord {
-        digest: digest(7),
-        bytes: 77,
+    let done = Sealed {
+        read_back: digest(8),
+        hint: HintRecord {
+            digest: digest(7),
+            bytes: 77,
+        },
     };
     store.begin_seal(H, &request(2, 1)).await.unwrap();
     store.begin_seal(G, &request(2, 2)).await.unwrap();
@@ -151,13 +154,13 @@ async fn sealed_generations_come_back_in_order_and_reopened_ones_lack_what_was_d
     assert_eq!(store.slot_count(G).await.unwrap(), 1);
     store.put_slot(G, 1, 64, digest(1)).await.unwrap();
     store.begin_seal(G, &request(2, 2)).await.unwrap();
-    assert!(store.finish_seal(H, hint).await.unwrap());
-    assert!(store.finish_seal(G, hint).await.unwrap());
-    assert!(!store.finish_seal(G, hint).await.unwrap());
+    assert!(store.finish_seal(H, done).await.unwrap());
+    assert!(store.finish_seal(G, done).await.unwrap());
+    assert!(!store.finish_seal(G, done).await.unwrap());
     let order: Vec<GenerationId> = store.closed().await.unwrap().iter().map(|g| g.id).collect();
     assert_eq!(order, [H, G]);
     let sealed = store.generation(H).await.unwrap().unwrap();
-    assert_eq!(sealed.state, State::Sealed(request(2, 1), hint));
+    assert_eq!(sealed.state, State::Sealed(request(2, 1), done));
 }
 
 #[tokio::test]

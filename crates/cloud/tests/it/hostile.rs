@@ -5,13 +5,13 @@ use std::time::Duration;
 use harpo_protocol::id::{GenerationId, Nonce};
 use harpo_protocol::retrieval::{self, Ticket};
 use harpo_protocol::sign::SigningKey;
-use harpo_service::http::{Client, ClientError};
+use harpo_service::http::ClientError;
 use harpo_service::tls::Role;
 use http::Method;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
-use crate::world::{Consumer, Generation, World, assert_refused, refusal, retrieve, until};
+use crate::world::{Consumer, Generation, World, assert_refused, refusal, retrieve};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tickets_are_good_once_in_time_and_from_trust() {
@@ -96,6 +96,7 @@ async fn every_interface_wants_its_role() {
     let of_trust = [
         (Method::PUT, "/slots/0"),
         (Method::POST, "/seal"),
+        (Method::POST, "/proofs"),
         (Method::GET, ""),
         (Method::DELETE, ""),
     ];
@@ -222,7 +223,7 @@ async fn sealing_is_refused_for_wrong_figures_digests_and_too_little_memory() {
 
     let large = Generation::with(4, 16, 256 << 10);
     large.write(&trust).await;
-    assert_refused(large.ask_to_seal(&trust).await, 507, "storage_full");
+    assert_refused(large.ask_to_seal(&trust).await, 507, "memory_full");
     let sent = trust
         .put(&large.path("/slots/16"))
         .bytes(vec![0; (1 << 20) + 1])
@@ -233,76 +234,5 @@ async fn sealing_is_refused_for_wrong_figures_digests_and_too_little_memory() {
     same_seed.request.figures.seed = good.figures.seed;
     same_seed.write(&trust).await;
     assert_refused(same_seed.ask_to_seal(&trust).await, 409, "conflict");
-    cloud.stop().await;
-}
-
-/// Holds a place for a retrieval by sending the beginning of a body.
-async fn hold(pass: Client, body: Vec<u8>, held: tokio::sync::oneshot::Receiver<()>) {
-    let first = futures_util::stream::once(async move { Ok::<_, std::io::Error>(body.into()) });
-    let rest = futures_util::stream::once(async move {
-        let _ = held.await;
-        Err(std::io::Error::other("gone"))
-    });
-    use futures_util::StreamExt as _;
-    let _ = pass
-        .post("/v1/retrievals")
-        .stream(first.chain(rest))
-        .send()
-        .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn too_many_retrievals_at_once_are_told_to_come_back() {
-    let mut world = World::new();
-    world.config.limits.retrievals_at_once = 1;
-    let cloud = world.start().await;
-    let generation = Generation::new(3);
-    generation.write_and_seal(&world.trust(&cloud)).await;
-    let pass = world.pass(&cloud, 10);
-    let consumer = Consumer::new(&[&generation], &pass).await;
-    let asked = consumer.ask(&world.ticket(&[&generation], 1, 1), &[None]);
-    let (gone, held) = tokio::sync::oneshot::channel();
-    let half = asked.body[..asked.body.len() / 2].to_vec();
-    let holding = tokio::spawn(hold(world.pass(&cloud, 11), half, held));
-    until(async || {
-        // A body that is refused at once, with or without a free place.
-        matches!(refusal(retrieve(&pass, b"").await), (503, code) if code == "busy")
-    })
-    .await;
-    match retrieve(&pass, &asked.body).await {
-        Err(ClientError::Refused {
-            retry_after: Some(_),
-            ..
-        }) => {}
-        other => panic!("{other:?}"),
-    }
-    drop(gone);
-    holding.await.unwrap();
-    until(async || refusal(retrieve(&pass, b"").await).0 == 400).await;
-    retrieve(&pass, &asked.body).await.unwrap();
-    cloud.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_goes_away_gives_the_place_back() {
-    let mut world = World::new();
-    world.config.limits.retrievals_at_once = 1;
-    let cloud = world.start().await;
-    let generation = Generation::with(3, 16, 256 << 10);
-    generation.write_and_seal(&world.trust(&cloud)).await;
-    let pass = world.pass(&cloud, 10);
-    let consumer = Consumer::new(&[&generation], &pass).await;
-    let asked = consumer.ask(&world.ticket(&[&generation], 64, 1), &[None; 64]);
-    let answer = world
-        .pass(&cloud, 11)
-        .post("/v1/retrievals")
-        .bytes(asked.body)
-        .send()
-        .await
-        .unwrap();
-    // 64 answers are more than the connection holds: the place is taken until they are read.
-    assert_refused(retrieve(&pass, b"").await, 503, "busy");
-    drop(answer);
-    until(async || refusal(retrieve(&pass, b"").await).0 == 400).await;
     cloud.stop().await;
 }

@@ -1,7 +1,9 @@
 //! A whole cloud in this process, over real TLS: trust and gateways are played by the tests.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod crowded;
 mod cycle;
 mod hostile;
+mod proofs;
 mod restart;
 mod world;
