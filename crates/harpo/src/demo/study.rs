@@ -181,7 +181,7 @@ fn instance(file: &[u8]) -> Result<(String, Digest)> {
 
 /// Whether the file's meta header names Media Storage Directory Storage.
 fn is_directory(path: &Path) -> bool {
-    const DICOMDIR: &[u8] = b"1.2.840.10008.1.3.10\0";
+    const DICOMDIR: &[u8] = b"1.2.840.10008.1.3.10";
     let head = fs::read(path).unwrap_or_default();
     head.windows(DICOMDIR.len())
         .take(512)
