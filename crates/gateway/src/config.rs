@@ -1,17 +1,19 @@
 //! A gateway's configuration: `gateway.toml` in its folder. Paths are relative to that folder.
+//! `docs/examples/gateway.toml` shows every key with its default.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use harpo_protocol::Malformed;
+use harpo_service::config::{AdminConfig, ConfigError, LogConfig};
 use serde::Deserialize;
-
-use harpo_service::config::{AdminConfig, LogConfig};
 
 /// Name of the file in the party's folder.
 pub const FILE: &str = "gateway.toml";
 
 /// `gateway.toml`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatewayConfig {
     /// Where the data is kept.
@@ -43,7 +45,7 @@ pub struct GatewayConfig {
 }
 
 /// `[trust]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrustSection {
     /// `https://host:port`.
@@ -51,7 +53,7 @@ pub struct TrustSection {
 }
 
 /// `[dicom]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DicomSection {
     /// Address of the C-STORE service. Loopback unless you say otherwise: DICOM has no encryption.
@@ -79,7 +81,7 @@ impl Default for DicomSection {
 }
 
 /// `[web]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebSection {
     /// Address of DICOMweb. Loopback unless you say otherwise: put a TLS proxy before it.
@@ -98,7 +100,7 @@ impl Default for WebSection {
 }
 
 /// `[outsource]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutsourceSection {
     /// A study's bundle is closed when nothing came for it for so long.
@@ -114,7 +116,7 @@ impl Default for OutsourceSection {
 }
 
 /// `[consult]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConsultSection {
     /// How long a permit for a bundle that is held locally is remembered for the same user and purpose.
@@ -156,18 +158,129 @@ fn admin() -> AdminConfig {
     }
 }
 
-/// A new gateway's `gateway.toml`.
+/// The configuration in units of the code, checked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Figures {
+    /// `outsource.quiet_seconds`.
+    pub quiet: Duration,
+    /// `consult.decision_seconds`.
+    pub decision_lasts: Duration,
+    /// `consult.failure_holdoff_seconds`.
+    pub failure_holdoff: Duration,
+    /// `consult.stack_poll_seconds`.
+    pub stack_poll: Duration,
+    /// `consult.cache_max_mib`.
+    pub cache_bytes: u64,
+    /// `dicom.max_object_mib`.
+    pub object_bytes: u64,
+    /// `web.max_request_mib`.
+    pub request_bytes: u64,
+}
+
+impl GatewayConfig {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// As [`harpo_service::config::load`].
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        harpo_service::config::load(path)
+    }
+
+    /// Checks what the types do not, and converts the units.
+    ///
+    /// # Errors
+    /// What is wrong, with the key and what is allowed.
+    pub fn figures(&self) -> Result<Figures, Malformed> {
+        let (dicom, consult) = (&self.dicom, &self.consult);
+        title("dicom.ae_title", &dicom.ae_title)?;
+        for calling in &dicom.calling_ae_titles {
+            title("dicom.calling_ae_titles", calling)?;
+        }
+        count("dicom.max_associations", dicom.max_associations)?;
+        count("consult.retrievals_at_once", consult.retrievals_at_once)?;
+        let decision = consult.decision_seconds as f64;
+        let holdoff = consult.failure_holdoff_seconds;
+        Ok(Figures {
+            quiet: seconds("outsource.quiet_seconds", self.outsource.quiet_seconds, 0.0)?,
+            decision_lasts: seconds("consult.decision_seconds", decision, 0.0)?,
+            failure_holdoff: seconds("consult.failure_holdoff_seconds", holdoff, 0.0)?,
+            // More often would only keep trust busy.
+            stack_poll: seconds(
+                "consult.stack_poll_seconds",
+                consult.stack_poll_seconds,
+                0.1,
+            )?,
+            cache_bytes: mebibytes("consult.cache_max_mib", consult.cache_max_mib)?,
+            object_bytes: mebibytes("dicom.max_object_mib", dicom.max_object_mib)?,
+            request_bytes: mebibytes("web.max_request_mib", self.web.max_request_mib)?,
+        })
+    }
+}
+
+/// Longest time that a key may name: a year.
+const MOST_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
+/// Most of anything at the same time.
+const MOST_AT_ONCE: usize = 1 << 16;
+/// Largest size that a key may name: an exbibyte.
+const MOST_MIB: u64 = 1 << 40;
+
+fn seconds(key: &str, value: f64, least: f64) -> Result<Duration, Malformed> {
+    let wrong = || {
+        let why = format!("{key} is {value}; it must be {least} to {MOST_SECONDS} seconds");
+        Malformed::new("configuration", why)
+    };
+    // Not a number is in no range.
+    if !(least..=MOST_SECONDS).contains(&value) {
+        return Err(wrong());
+    }
+    Duration::try_from_secs_f64(value).map_err(|_| wrong())
+}
+
+fn mebibytes(key: &str, value: u64) -> Result<u64, Malformed> {
+    if !(1..=MOST_MIB).contains(&value) {
+        let why = format!("{key} is {value}; it must be 1 to {MOST_MIB}");
+        return Err(Malformed::new("configuration", why));
+    }
+    Ok(value << 20)
+}
+
+fn count(key: &str, value: usize) -> Result<(), Malformed> {
+    if !(1..=MOST_AT_ONCE).contains(&value) {
+        let why = format!("{key} is {value}; it must be 1 to {MOST_AT_ONCE}");
+        return Err(Malformed::new("configuration", why));
+    }
+    Ok(())
+}
+
+/// PS3.5, value representation AE.
+fn title(key: &str, value: &str) -> Result<(), Malformed> {
+    let characters = value
+        .bytes()
+        .all(|b| (b' '..=b'~').contains(&b) && b != b'\\');
+    if value.trim().is_empty() || value.len() > 16 || !characters {
+        let why = format!(
+            "{key} has {value:?}; a title has 1 to 16 ASCII characters, not all blank, without backslash"
+        );
+        return Err(Malformed::new("configuration", why));
+    }
+    Ok(())
+}
+
+/// The sample configuration, which says what the defaults are.
+pub const SAMPLE: &str = include_str!("../../../docs/examples/gateway.toml");
+
+/// A new gateway's `gateway.toml`: the sample, with trust's address.
+#[must_use]
 pub fn template(trust_url: &str) -> String {
     let url = toml::Value::String(trust_url.to_owned());
-    format!(
-        "# A Harpocrates gateway. Every other key has a default, shown here.\n\n\
-         [trust]\nurl = {url}\n\n\
-         [dicom]\n# listen = \"127.0.0.1:11112\"\n# ae_title = \"HARPO\"\n# calling_ae_titles = []\n\
-         # max_associations = 16\n# max_object_mib = 2048\n\n\
-         [web]\n# listen = \"127.0.0.1:8604\"\n# max_request_mib = 4096\n\n\
-         [admin]\n# listen = \"127.0.0.1:8614\"\n\n\
-         [outsource]\n# quiet_seconds = 30.0\n\n\
-         [consult]\n# decision_seconds = 30\n# cache_max_mib = 51200\n# failure_holdoff_seconds = 60.0\n# retrievals_at_once = 2\n# stack_poll_seconds = 15.0\n\n\
-         [log]\n# level = \"info\"\n# format = \"text\"\n"
-    )
+    SAMPLE
+        .lines()
+        .map(|line| match line.starts_with("url = ") {
+            true => format!("url = {url}\n"),
+            false => format!("{line}\n"),
+        })
+        .collect()
 }
+
+#[cfg(test)]
+mod tests;

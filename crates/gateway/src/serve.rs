@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use harpo_protocol::Malformed;
 use harpo_protocol::identity::{EnrolCode, Role};
 use harpo_service::admin::{Admin, Readiness};
 use harpo_service::causes::in_one_line;
@@ -17,14 +18,17 @@ use harpo_service::http::{Client, ClientError, Limits, Server};
 use harpo_service::shutdown::Shutdown;
 use harpo_service::tls::{Expect, TlsError, client_config};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{self, GatewayConfig};
+use crate::config::{self, Figures, GatewayConfig};
 use crate::consult::{Consult, ConsultError, Settings};
 use crate::dicom::scp::{Scp, ScpConfig};
 use crate::hints::Hints;
+use crate::notices;
 use crate::outsource::Outsource;
 use crate::party::{self, Party, PartyError};
+use crate::ready::Ready;
 use crate::spool::{Spool, SpoolError};
 use crate::status::{self, About};
 use crate::store::{Store, StoreError};
@@ -35,7 +39,6 @@ use crate::web::{self, Web, WebLimits};
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long what has begun may take after a stop.
 const DRAIN: Duration = Duration::from_secs(20);
-const MIB: u64 = 1 << 20;
 
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +46,9 @@ pub enum StartError {
     /// Configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Impossible values.
+    #[error(transparent)]
+    Impossible(#[from] Malformed),
     /// Users.
     #[error(transparent)]
     Users(#[from] UsersFileError),
@@ -118,7 +124,9 @@ pub async fn serve(
     clock: &Clock,
     shutdown: &Shutdown,
 ) -> Result<Addresses, StartError> {
+    let figures = config.figures()?;
     let readiness = Readiness::new();
+    let ready = Ready::new(&readiness, clock);
     let data = dir.join(&config.data_dir);
     let (party, trust) = Party::load(&data, &config.trust.url, clock).await?;
     let spool = Spool::open(&data.join("spool"))?;
@@ -126,9 +134,9 @@ pub async fn serve(
     let hints = Arc::new(Hints::open(data.join("hints"))?);
     let settings = Settings {
         cache: data.join("cache"),
-        cache_max: config.consult.cache_max_mib * MIB,
-        decision_lasts: Duration::from_secs(config.consult.decision_seconds),
-        failure_holdoff: Duration::from_secs_f64(config.consult.failure_holdoff_seconds),
+        cache_max: figures.cache_bytes,
+        decision_lasts: figures.decision_lasts,
+        failure_holdoff: figures.failure_holdoff,
         retrievals_at_once: config.consult.retrievals_at_once,
     };
     let consult = Consult::new(
@@ -145,17 +153,28 @@ pub async fn serve(
         .await
         .map_err(listen("health", config.admin.listen))?;
     let admin_address = admin.local_addr();
-    let dicom = listen_dicom(config, &spool, clock, shutdown).await?;
+    let dicom = listen_dicom(config, &figures, &spool, clock, shutdown).await?;
     let about = About {
         name: party.name().to_owned(),
         spool: spool.clone(),
         store: store.clone(),
         hints: hints.clone(),
     };
-    let router = web::router(
-        web_state(config, dir, &consult, &spool, clock)?,
-        status::routes(about),
-    );
+    let users_file = dir.join(&config.users_file);
+    let users = Arc::new(users::read(&users_file)?);
+    let web = Web {
+        archive: Arc::new(consult.clone()),
+        spool: spool.clone(),
+        users: users.clone(),
+        now: now(clock),
+        on_stored: Arc::new(|_| {}),
+        limits: WebLimits {
+            request_bytes: figures.request_bytes,
+            object_bytes: figures.object_bytes,
+            ..WebLimits::default()
+        },
+    };
+    let router = web::router(web, status::routes(about));
     let server = Server::bind(config.web.listen, Limits::default())
         .await
         .map_err(listen("DICOMweb", config.web.listen))?;
@@ -166,12 +185,8 @@ pub async fn serve(
     };
 
     let stop = shutdown.token();
-    shutdown.spawn("admin", {
-        let stop = stop.clone();
-        async move {
-            admin.serve(stop).await;
-        }
-    });
+    // Goes on while the others stop, so that it can say so.
+    tokio::spawn(admin.serve(CancellationToken::new()));
     shutdown.spawn("DICOMweb", {
         let stop = stop.clone();
         async move {
@@ -183,9 +198,9 @@ pub async fn serve(
     let outsource = Arc::new(Outsource::new(
         party.clone(),
         spool,
-        store,
-        trust,
-        Duration::from_secs_f64(config.outsource.quiet_seconds.max(0.0)),
+        store.clone(),
+        trust.clone(),
+        figures.quiet,
         outbox,
     ));
     shutdown.spawn("outsourcing", outsource.run(LOOK_EVERY, stop.clone()));
@@ -193,17 +208,24 @@ pub async fn serve(
         "hints",
         poll_hints(
             consult,
-            config.consult.stack_poll_seconds,
-            shutdown.clone(),
+            ready.clone(),
+            figures.stack_poll,
             clock.clone(),
+            stop.clone(),
         ),
     );
+    let polling = notices::poll(trust, store, ready.clone(), clock.clone(), stop.clone());
+    shutdown.spawn("notices", polling);
+    let watching = users::watch(users_file, users, clock.clone(), stop.clone());
+    shutdown.spawn("users", watching);
     let tls = client_config(party.identity(), Expect::role(Role::Trust))?;
     let renewal = Client::new(&config.trust.url, tls)?;
     shutdown.spawn(
         "renewal",
-        keep_renewed(party.identity().clone(), renewal, Vec::new(), stop),
+        keep_renewed(party.identity().clone(), renewal, Vec::new(), stop.clone()),
     );
+    ready.serves();
+    shutdown.spawn("readiness", ready.watch(stop));
     info!(dicom = %addresses.dicom, web = %addresses.web, admin = %addresses.admin, "gateway serves");
     Ok(addresses)
 }
@@ -222,6 +244,7 @@ pub async fn run(config: &GatewayConfig, dir: &Path) -> Result<(), StartError> {
 
 async fn listen_dicom(
     config: &GatewayConfig,
+    figures: &Figures,
     spool: &Arc<Spool>,
     clock: &Clock,
     shutdown: &Shutdown,
@@ -237,7 +260,7 @@ async fn listen_dicom(
             ae_titles: vec![section.ae_title.clone()],
             calling_ae_titles: section.calling_ae_titles.clone(),
             max_associations: section.max_associations,
-            max_object_bytes: section.max_object_mib * MIB,
+            max_object_bytes: figures.object_bytes,
             ..ScpConfig::default()
         },
         spool.clone(),
@@ -248,38 +271,22 @@ async fn listen_dicom(
     Ok(address)
 }
 
-fn web_state(
-    config: &GatewayConfig,
-    dir: &Path,
-    consult: &Consult,
-    spool: &Arc<Spool>,
-    clock: &Clock,
-) -> Result<Web, StartError> {
-    let users = users::read(&dir.join(&config.users_file))?;
-    let limits = WebLimits {
-        request_bytes: config.web.max_request_mib * MIB,
-        object_bytes: config.dicom.max_object_mib * MIB,
-        ..WebLimits::default()
-    };
-    Ok(Web {
-        archive: Arc::new(consult.clone()),
-        spool: spool.clone(),
-        users: Arc::new(users),
-        now: now(clock),
-        on_stored: Arc::new(|_| {}),
-        limits,
-    })
-}
-
 /// Hints are fetched when generations appear, not when somebody reads (docs/protocol.md 7.2).
-async fn poll_hints(consult: Consult, every: f64, shutdown: Shutdown, clock: Clock) {
-    let every = Duration::from_secs_f64(every.max(0.1));
+async fn poll_hints(
+    consult: Consult,
+    ready: Ready,
+    every: Duration,
+    clock: Clock,
+    stop: CancellationToken,
+) {
     loop {
-        if let Err(error) = consult.refresh_hints().await {
+        let outcome = consult.refresh_hints().await;
+        ready.hints(&outcome);
+        if let Err(error) = outcome {
             warn!(error = %in_one_line(&error), "hints could not be refreshed; it is tried again");
         }
         tokio::select! {
-            () = shutdown.stopping() => return,
+            () = stop.cancelled() => return,
             () = clock.sleep(every) => {}
         }
     }
@@ -297,3 +304,6 @@ fn listen(what: &'static str, address: SocketAddr) -> impl FnOnce(io::Error) -> 
         source,
     }
 }
+
+#[cfg(test)]
+mod tests;

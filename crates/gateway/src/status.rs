@@ -1,4 +1,4 @@
-//! What a gateway says of itself to its own users: `/api/status` and `/api/fetches`.
+//! What a gateway says of itself to its own users: `/api/status`, `/api/fetches` and `/api/notices`.
 
 use std::sync::Arc;
 
@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::hints::Hints;
 use crate::spool::Spool;
+use crate::store::notices::NoticeRow;
 use crate::store::{FetchRow, Store};
 
-/// Rows of `/api/fetches`.
-const FETCHES: u32 = 1000;
+/// Rows of `/api/fetches` and `/api/notices`.
+const ROWS: u32 = 1000;
 
 /// `GET /api/status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +49,7 @@ pub fn routes(about: About) -> Router {
     Router::new()
         .route("/api/status", get(status))
         .route("/api/fetches", get(fetches))
+        .route("/api/notices", get(notices))
         .with_state(about)
 }
 
@@ -69,7 +71,16 @@ async fn status(State(about): State<About>) -> Result<Json<Status>, ApiError> {
 async fn fetches(State(about): State<About>) -> Result<Json<Vec<FetchRow>>, ApiError> {
     about
         .store
-        .fetches(FETCHES)
+        .fetches(ROWS)
+        .await
+        .map(Json)
+        .map_err(|e| ApiError::internal(&e))
+}
+
+async fn notices(State(about): State<About>) -> Result<Json<Vec<NoticeRow>>, ApiError> {
+    about
+        .store
+        .notices(ROWS)
         .await
         .map(Json)
         .map_err(|e| ApiError::internal(&e))

@@ -1,8 +1,9 @@
 //! Who asks: HTTP Basic with a password, or Bearer with a token, and the purpose of use.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -112,11 +113,16 @@ struct User {
     password_hash: Option<String>,
 }
 
-/// The users, and what was verified lately.
-pub struct Users {
+/// Who may sign in, and how.
+struct Table {
     by_name: HashMap<String, User>,
     /// Digest of the token, and the user's name.
     tokens: Vec<([u8; 32], String)>,
+}
+
+/// The users, and what was verified lately.
+pub struct Users {
+    table: ArcSwap<Table>,
     /// Hashed for names that do not exist, so that time does not tell.
     decoy: String,
     /// Tags of verified credentials under a key of this process, and when they were verified.
@@ -128,17 +134,13 @@ pub struct Users {
 impl std::fmt::Debug for Users {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Users")
-            .field("count", &self.by_name.len())
+            .field("count", &self.table.load().by_name.len())
             .finish_non_exhaustive()
     }
 }
 
-impl Users {
-    /// Checks and takes a list of users.
-    ///
-    /// # Errors
-    /// See [`UsersError`].
-    pub fn new(configs: Vec<UserConfig>) -> Result<Self, UsersError> {
+impl Table {
+    fn new(configs: Vec<UserConfig>) -> Result<Self, UsersError> {
         let mut by_name = HashMap::new();
         let mut tokens = Vec::new();
         for UserConfig {
@@ -177,6 +179,17 @@ impl Users {
                 },
             );
         }
+        Ok(Self { by_name, tokens })
+    }
+}
+
+impl Users {
+    /// Checks and takes a list of users.
+    ///
+    /// # Errors
+    /// See [`UsersError`].
+    pub fn new(configs: Vec<UserConfig>) -> Result<Self, UsersError> {
+        let table = ArcSwap::from_pointee(Table::new(configs)?);
         let random = SystemRandom::new();
         #[expect(
             clippy::expect_used,
@@ -184,8 +197,7 @@ impl Users {
         )]
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &random).expect("randomness");
         Ok(Self {
-            by_name,
-            tokens,
+            table,
             decoy: "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".into(),
             verified: Mutex::new(HashMap::new()),
             key,
@@ -193,15 +205,25 @@ impl Users {
         })
     }
 
+    /// Takes another list in place of the present one, from the next request on.
+    ///
+    /// # Errors
+    /// See [`UsersError`]; the present list then stays.
+    pub fn replace(&self, configs: Vec<UserConfig>) -> Result<(), UsersError> {
+        self.table.store(Arc::new(Table::new(configs)?));
+        Ok(())
+    }
+
     fn role(&self, name: &str) -> Option<String> {
-        self.by_name.get(name).map(|u| u.role.clone())
+        let table = self.table.load();
+        table.by_name.get(name).map(|u| u.role.clone())
     }
 
     /// The name of the token's user. Looks at every token, whichever fits.
     fn by_token(&self, token: &str) -> Option<String> {
         let presented = digest::digest(&digest::SHA256, token.as_bytes());
         let mut found = None;
-        for (digest, name) in &self.tokens {
+        for (digest, name) in &self.table.load().tokens {
             if verify_slices_are_equal(digest, presented.as_ref()).is_ok() {
                 found = Some(name.clone());
             }
@@ -215,8 +237,12 @@ impl Users {
         password: Zeroizing<String>,
         now_ms: u64,
     ) -> Option<String> {
-        let known = self.by_name.get(name).and_then(|u| u.password_hash.clone());
-        let tag = self.tag(name, &password);
+        let table = self.table.load_full();
+        let known = table
+            .by_name
+            .get(name)
+            .and_then(|u| u.password_hash.clone());
+        let tag = self.tag(name, known.as_deref().unwrap_or_default(), &password);
         if known.is_some() && self.remembered(&tag, now_ms) {
             return Some(name.to_owned());
         }
@@ -239,10 +265,13 @@ impl Users {
         Some(name.to_owned())
     }
 
-    fn tag(&self, name: &str, password: &str) -> Vec<u8> {
+    /// With the hash that the password was verified against: when that changes, nothing is remembered.
+    fn tag(&self, name: &str, hash: &str, password: &str) -> Vec<u8> {
         let mut context = hmac::Context::with_key(&self.key);
-        context.update(&(name.len() as u64).to_le_bytes());
-        context.update(name.as_bytes());
+        for part in [name, hash] {
+            context.update(&(part.len() as u64).to_le_bytes());
+            context.update(part.as_bytes());
+        }
         context.update(password.as_bytes());
         context.sign().as_ref().to_vec()
     }

@@ -96,10 +96,11 @@ async fn a_remembered_password_is_forgotten_in_time() {
         .requester(&headers(&basic("eva:x"), None), 1000)
         .await
         .unwrap();
-    let tag = users.tag("eva", "x");
+    let hash = hash_password("x", &mut Fixed).unwrap();
+    let tag = users.tag("eva", &hash, "x");
     assert!(users.remembered(&tag, 1000 + REMEMBERED_MS - 1));
     assert!(!users.remembered(&tag, 1000 + REMEMBERED_MS));
-    assert!(!users.remembered(&users.tag("ev", "ax"), 1000));
+    assert!(!users.remembered(&users.tag("ev", &format!("a{hash}"), "x"), 1000));
 }
 
 #[test]
@@ -132,4 +133,33 @@ fn lists_are_checked() {
     }
     let twice = vec![user("a", None, Some("t")), user("a", None, Some("u"))];
     assert!(matches!(Users::new(twice), Err(UsersError::BadName(_))));
+}
+
+#[tokio::test]
+async fn a_new_list_holds_from_the_next_request_on() {
+    let users = Users::new(vec![
+        user("eva", Some("first password"), None),
+        user("pacs", None, Some("t")),
+    ])
+    .unwrap();
+    let ask =
+        async |authorization: String| users.requester(&headers(&authorization, None), 0).await;
+    let first = basic("eva:first password");
+    assert!(ask(first.clone()).await.is_ok(), "and is remembered");
+    let twice = vec![user("eva", Some("x"), None), user("eva", Some("x"), None)];
+    assert!(users.replace(twice).is_err());
+    assert!(
+        ask(first.clone()).await.is_ok(),
+        "a wrong list changes nothing"
+    );
+    let changed = user("eva", Some("second password"), None);
+    users.replace(vec![changed]).unwrap();
+    assert!(
+        ask(first.clone()).await.is_err(),
+        "although it was remembered"
+    );
+    assert!(ask(basic("eva:second password")).await.is_ok());
+    assert!(ask("Bearer t".into()).await.is_err(), "removed");
+    users.replace(Vec::new()).unwrap();
+    assert!(ask(basic("eva:second password")).await.is_err());
 }
