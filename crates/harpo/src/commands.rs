@@ -1,6 +1,7 @@
 //! The command line, one module a party.
 
 pub(crate) mod cloud;
+mod code;
 pub(crate) mod demo;
 pub(crate) mod gateway;
 pub(crate) mod trust;

@@ -4,9 +4,11 @@
 mod network;
 mod report;
 mod screen;
+mod size;
 mod study;
+mod visit;
+mod watch;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,17 +18,15 @@ use harpo_gateway::dicom::scu;
 use harpo_gateway::status::Status;
 use harpo_gateway::store::FetchRow;
 use harpo_protocol::cell::Layout;
+use harpo_service::shutdown::Shutdown;
 
 use network::{Harpo, Hospital, Network, text};
 use report::Report;
 use screen::{Screen, megabytes};
+use size::layout;
 use study::Originals;
-
-mod visit;
 use visit::Visitor;
 
-const MIB: u64 = 1 << 20;
-const DEFAULT_STACK_MIB: u64 = 256;
 /// How long a stage of the demo may take before it is called stuck.
 const STUCK: Duration = Duration::from_secs(600);
 
@@ -61,14 +61,24 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         }
         None => temporary.path().to_owned(),
     };
-    let mut demo = Demo::prepare(&options, &dir).await?;
-    let result = demo.tell().await;
+    let shutdown = Shutdown::new();
+    shutdown.on_signals()?;
+    let interrupted = || anyhow::anyhow!("interrupted; everything was stopped");
+    let mut demo = tokio::select! {
+        demo = Demo::prepare(&options, &dir) => demo?,
+        () = shutdown.stopping() => return Err(interrupted()),
+    };
+    let result = tokio::select! {
+        result = demo.tell() => result,
+        () = shutdown.stopping() => Err(interrupted()),
+    };
     if let Some(path) = &options.report {
         let json = serde_json::to_string_pretty(&demo.report)?;
         fs::write(path, json + "\n").with_context(|| path.display().to_string())?;
     }
     if result.is_ok() && options.keep {
-        demo.keep().await?;
+        demo.keep();
+        shutdown.stopping().await;
     }
     demo.network.stop().await;
     result
@@ -222,7 +232,7 @@ impl Demo {
             "{} sealed, signed, deposited; trust's signed receipts kept",
             count(status.deposited_bundles as usize, "bundle", "bundles")
         ));
-        let saw = self.cloud_saw()?;
+        let saw = watch::saw(&self.network.cloud_dir)?;
         self.screen.columns(
             &[
                 format!(
@@ -233,7 +243,7 @@ impl Demo {
                 ),
                 "trust: sealed fragments, a manifest and a signature; no pixels".into(),
             ],
-            &[describe(&saw)],
+            &[watch::describe(&saw)],
         );
         Ok(())
     }
@@ -243,10 +253,10 @@ impl Demo {
         self.screen.step(&format!(
             "Consultation at {name}, minutes later: cache first"
         ));
-        let before = self.cloud_saw()?;
+        let before = watch::saw(&self.network.cloud_dir)?;
         let (right, seconds) = self.consult().await?;
         self.report.cache_consult_seconds = seconds;
-        let after = self.cloud_saw()?;
+        let after = watch::saw(&self.network.cloud_dir)?;
         self.report.cloud_saw_before_sealing.clone_from(&after);
         let exact = right == self.originals.instances.len();
         self.judge(exact, right, seconds, "from trust's upload cache");
@@ -254,7 +264,7 @@ impl Demo {
             &[format!(
                 "{name}: the whole study, verified, in {seconds:.1} s"
             )],
-            &[describe(&after)],
+            &[watch::describe(&after)],
         );
         if before != after {
             self.screen
@@ -274,7 +284,7 @@ impl Demo {
         let begun = begin();
         loop {
             self.network.check()?;
-            let saw = self.cloud_saw()?;
+            let saw = watch::saw(&self.network.cloud_dir)?;
             let written = saw.get("write").copied().unwrap_or(0);
             bar.set_position(written.min(slots));
             if written >= slots {
@@ -309,7 +319,7 @@ impl Demo {
                     self.layout.slot_bytes(),
                     megabytes(size)
                 ),
-                describe(&self.cloud_saw()?),
+                watch::describe(&watch::saw(&self.network.cloud_dir)?),
             ],
         );
         Ok(())
@@ -333,7 +343,7 @@ impl Demo {
         let exact = right == self.originals.instances.len();
         self.judge(exact, right, seconds, "from the cloud");
         let report = &self.report;
-        let saw = self.cloud_saw()?;
+        let saw = watch::saw(&self.network.cloud_dir)?;
         self.screen.columns(
             &[
                 format!(
@@ -349,7 +359,7 @@ impl Demo {
                     report.queries,
                     megabytes(report.stack_bytes)
                 ),
-                describe(&saw),
+                watch::describe(&saw),
             ],
         );
         self.report.cloud_saw = saw;
@@ -417,7 +427,7 @@ impl Demo {
         Ok(())
     }
 
-    async fn keep(&mut self) -> Result<()> {
+    fn keep(&mut self) {
         self.screen.step("Everything stays running until Ctrl-C");
         for hospital in [&self.network.producer, &self.network.consumer] {
             let Hospital {
@@ -432,84 +442,13 @@ impl Demo {
         }
         self.screen.note(&format!(
             "the cloud's log: {}",
-            self.events_path().display()
+            watch::log_path(&self.network.cloud_dir).display()
         ));
-        tokio::signal::ctrl_c().await?;
-        Ok(())
     }
-
-    fn events_path(&self) -> PathBuf {
-        self.network.cloud_dir.join("data").join("events.jsonl")
-    }
-
-    /// Event kinds in the cloud's own log, with counts.
-    fn cloud_saw(&self) -> Result<BTreeMap<String, u64>> {
-        let log = match fs::read_to_string(self.events_path()) {
-            Ok(log) => log,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error).context("reading the cloud's log"),
-        };
-        let mut counts = BTreeMap::new();
-        for line in log.lines() {
-            // The last line may still be being written.
-            if let Ok(event) = serde_json::from_str::<serde_json::Value>(line)
-                && let Some(kind) = event["event"].as_str()
-            {
-                *counts.entry(kind.to_owned()).or_default() += 1;
-            }
-        }
-        Ok(counts)
-    }
-}
-
-/// Slots of 16 cells so that the stack has the size asked for, with at least 64 slots where it can.
-fn layout(stack_mib: Option<u64>, originals: &Originals) -> Result<Layout> {
-    let studies = originals.studies().len() as u64;
-    let fit = |mib: u64| {
-        let slot = (mib * MIB / 64)
-            .next_power_of_two()
-            .clamp(64 << 10, 4 << 20);
-        let slots = (mib * MIB / slot).clamp(8, 1 << 14);
-        // The end of each study may need a slot that nobody shares.
-        let needed = originals.bytes() + originals.bytes() / 16 + studies * slot;
-        (slots * slot >= needed).then_some((slot, slots))
-    };
-    let smallest = || {
-        (0..16)
-            .map(|power| 1 << power)
-            .find(|mib| fit(*mib).is_some())
-    };
-    let chosen = match stack_mib {
-        Some(mib) => fit(mib),
-        None => smallest().and_then(|mib| fit(mib.max(DEFAULT_STACK_MIB))),
-    };
-    let Some((slot, slots)) = chosen else {
-        bail!(
-            "the stack is too small for {}; use --stack-mib {} or more",
-            megabytes(originals.bytes()),
-            smallest().unwrap_or(1 << 16),
-        );
-    };
-    Ok(Layout {
-        cell_bytes: (slot / 16) as u32,
-        cells_per_slot: 16,
-        slots: slots as u32,
-    })
 }
 
 fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
-}
-
-fn describe(saw: &BTreeMap<String, u64>) -> String {
-    if saw.is_empty() {
-        return "nothing".into();
-    }
-    let kinds: Vec<String> = saw
-        .iter()
-        .map(|(kind, count)| format!("{count} {kind}"))
-        .collect();
-    format!("its whole log: {}", kinds.join(", "))
 }
 
 #[expect(

@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 use harpo_cloud::config::CloudConfig;
+use harpo_protocol::identity::EnrolCode;
 use harpo_service::clock::Clock;
 use harpo_service::files;
 use harpo_service::shutdown::Shutdown;
 use harpo_service::telemetry;
+use zeroize::Zeroizing;
+
+use super::code::Code;
 
 const FILE: &str = "cloud.toml";
 
@@ -22,9 +26,8 @@ pub(crate) enum Cloud {
         /// Address of trust, https://HOST:PORT
         #[arg(long, value_name = "URL")]
         trust: String,
-        /// One-time code that `harpo trust enrol --role cloud` printed
-        #[arg(long)]
-        code: String,
+        #[command(flatten)]
+        code: Code,
         /// DNS name or IP address at which others reach this cloud; repeatable
         #[arg(long = "server-name", value_name = "NAME", default_values = ["localhost", "127.0.0.1"])]
         server_names: Vec<String>,
@@ -45,13 +48,18 @@ impl Cloud {
                 trust,
                 code,
                 server_names,
-            } => init(&dir, &trust, &code, server_names).await,
+            } => init(&dir, &trust, &code.read()?, server_names).await,
             Self::Serve { dir } => serve(&dir).await,
         }
     }
 }
 
-async fn init(dir: &Path, trust: &str, code: &str, server_names: Vec<String>) -> Result<()> {
+async fn init(
+    dir: &Path,
+    trust: &str,
+    code: &EnrolCode,
+    server_names: Vec<String>,
+) -> Result<()> {
     let file = dir.join(FILE);
     if file.exists() {
         bail!(
@@ -61,7 +69,8 @@ async fn init(dir: &Path, trust: &str, code: &str, server_names: Vec<String>) ->
     }
     files::create_dir_durable(dir, 0o700).with_context(|| dir.display().to_string())?;
     let config = CloudConfig::new(dir.join("data"));
-    harpo_cloud::enrol::enrol(&config, code, trust, server_names, &Clock::system()).await?;
+    let code = Zeroizing::new(code.to_text());
+    harpo_cloud::enrol::enrol(&config, &code, trust, server_names, &Clock::system()).await?;
     files::write_durable(&file, template().as_bytes(), 0o600)?;
     eprintln!("enrolled; next: harpo cloud serve --dir {}", dir.display());
     Ok(())

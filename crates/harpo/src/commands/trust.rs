@@ -292,6 +292,11 @@ async fn erase(dir: &Dir, bundle: BundleId, reason: &str, yes: bool) -> Result<(
         bail!("{what} would become unreadable for ever; repeat with --yes to do it");
     }
     eprintln!("{what}: the keys are destroyed");
+    if !erasure.log_emptied {
+        eprintln!(
+            "the database's log was being read and may hold them still: stop and start the service to empty it"
+        );
+    }
     if erasure.in_cloud {
         eprintln!("its bytes stay in the cloud, unreadable, until their generation is retired");
     }

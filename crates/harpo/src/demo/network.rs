@@ -256,7 +256,8 @@ fn trust_toml(listen: SocketAddr, admin: SocketAddr, cloud_url: &str, layout: La
     format!(
         "listen = \"{listen}\"\n\n[admin]\nlisten = \"{admin}\"\n\n[cloud]\nurl = \"{cloud_url}\"\n\n\
          [layout]\ncell_bytes = {}\ncells_per_slot = {}\nslots_per_generation = {}\n\n\
-         # The demo seals by command.\n[mixing]\nseal_after_seconds = 86400\nseal_when_full_share = 1.0\n",
+         # The demo seals by command, and reads from the cloud at once.\n[mixing]\nseal_after_seconds = 86400\n\
+         seal_when_full_share = 1.0\nseal_grid_seconds = 0\ncache_grace_seconds = 0\n",
         layout.cell_bytes, layout.cells_per_slot, layout.slots,
     )
 }
