@@ -68,6 +68,26 @@ impl Timestamp {
     }
 }
 
+/// Milliseconds of a minute.
+const MINUTE: u64 = 60_000;
+
+impl Timestamp {
+    /// The beginning of this minute: for what others may see and must not link.
+    #[must_use]
+    pub const fn minute_before(self) -> Self {
+        Self(self.0 - self.0 % MINUTE)
+    }
+
+    /// The beginning of the next minute, or this moment if it is the beginning of one; saturates.
+    #[must_use]
+    pub const fn minute_after(self) -> Self {
+        match self.0 % MINUTE {
+            0 => self,
+            past => Self(self.0.saturating_add(MINUTE - past)),
+        }
+    }
+}
+
 /// Saturating.
 impl Add<Duration> for Timestamp {
     type Output = Self;
@@ -118,4 +138,24 @@ impl FromStr for Timestamp {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minutes_begin_at_or_before_and_at_or_after() {
+        for (moment, before, after) in [
+            (0, 0, 0),
+            (1, 0, 60_000),
+            (59_999, 0, 60_000),
+            (60_000, 60_000, 60_000),
+            (60_001, 60_000, 120_000),
+        ] {
+            assert_eq!(Timestamp(moment).minute_before(), Timestamp(before));
+            assert_eq!(Timestamp(moment).minute_after(), Timestamp(after));
+        }
+        assert_eq!(Timestamp(u64::MAX).minute_after(), Timestamp(u64::MAX));
+    }
 }

@@ -110,6 +110,8 @@ pub struct Options {
     pub busy_timeout: Duration,
     /// How long a call waits for a connection of this process. 30 s.
     pub acquire_timeout: Duration,
+    /// Whether deleted bytes are overwritten with zeros: for databases that hold keys. Otherwise as SQLite was built.
+    pub secure_delete: bool,
 }
 
 impl Default for Options {
@@ -118,6 +120,7 @@ impl Default for Options {
             readers: 4,
             busy_timeout: Duration::from_secs(5),
             acquire_timeout: Duration::from_secs(30),
+            secure_delete: false,
         }
     }
 }
@@ -162,6 +165,12 @@ pub async fn open_sqlite_with(
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(options.busy_timeout);
+    // Otherwise as SQLite was built.
+    let connect = if options.secure_delete {
+        connect.pragma("secure_delete", "on")
+    } else {
+        connect
+    };
     let pool = |connections| {
         SqlitePoolOptions::new()
             .max_connections(connections)
@@ -280,6 +289,25 @@ impl Db {
     #[must_use]
     pub fn read(&self) -> &SqlitePool {
         &self.readers
+    }
+
+    /// Writes everything in the write-ahead log into the database and empties the log, so that nothing deleted stays
+    /// in it. `false` if somebody reads what the log still holds, or writes: then it was not emptied, and may be tried
+    /// again.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn empty_log(&self) -> Result<bool, DbError> {
+        // <https://sqlite.org/pragma.html#pragma_wal_checkpoint>: busy, pages in the log, pages moved.
+        let outcome: Result<(i64, i64, i64), sqlx::Error> =
+            sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
+                .fetch_one(&self.writer)
+                .await;
+        match outcome.map_err(DbError::from) {
+            Ok((busy, _, _)) => Ok(busy == 0),
+            Err(DbError::Busy { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// How many times beginning a transaction was retried since the database was opened.

@@ -13,14 +13,16 @@ mod failure;
 mod peer;
 mod server;
 mod stall;
+mod strangers;
 
 pub use body::limit_body;
 pub use client::{Client, Request, Response};
-pub use error::ApiError;
+pub use error::{ApiError, bounded};
 pub use extract::{Json, Raw};
 pub use failure::ClientError;
 pub use peer::Peer;
 pub use server::{Drained, Limits, Server};
+pub use strangers::Network;
 
 #[cfg(test)]
 mod tests;

@@ -46,10 +46,13 @@ pub enum Event {
         /// Its name.
         name: String,
     },
-    /// Somebody tried to join and was refused.
+    /// Strangers tried to join and were refused.
     EnrolmentRefused {
-        /// Why.
+        /// Why, the last time.
         reason: String,
+        /// How many times since the entry before.
+        #[serde(default = "once")]
+        count: u64,
     },
     /// A party got a new certificate.
     Renewed {
@@ -65,10 +68,23 @@ pub enum Event {
     DepositRefused {
         /// Who deposited.
         party: PartyId,
-        /// What.
+        /// What, the last time.
         bundle: Option<BundleId>,
-        /// Why.
+        /// Why, the last time.
         reason: String,
+        /// How many times.
+        #[serde(default = "once")]
+        count: u64,
+    },
+    /// A bundle contradicts one of another hospital. It was taken all the same: to refuse it would tell its depositor
+    /// what the other hospital has, and let whoever comes first keep others out.
+    Contradiction {
+        /// The new bundle.
+        bundle: BundleId,
+        /// The other hospital's.
+        other: BundleId,
+        /// What stands in both, with different content or for different patients.
+        what: String,
     },
     /// A bundle is in trust's hands.
     Deposited {
@@ -179,6 +195,10 @@ pub struct Entry {
     pub at: Timestamp,
     /// What.
     #[serde(flatten)]
+fn once() -> u64 {
+    1
+}
+
     pub event: Event,
 }
 

@@ -1,23 +1,84 @@
-//! The upload cache: fragments whose generation is not sealed yet (docs/protocol.md 4.2, 8.5).
+//! The upload cache: fragments whose generation is not sealed yet, or has been only for a while
+//! (docs/protocol.md 4.2, 5.6, 8.5).
 //!
 //! A fragment is stored when its file is there: files appear whole or not at all, after their digest
 //! was checked, and are on the disk before that is said.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use harpo_protocol::id::BundleId;
 use harpo_service::blobs::{BlobError, Blobs};
 use harpo_service::files;
+use tokio::sync::{OwnedRwLockReadGuard, RwLock, RwLockWriteGuard};
 
 use crate::error::{TrustError, file_error};
 use crate::folder::Folder;
+
+/// Bundles share locks; the more, the less they wait for each other.
+const LOCKS: usize = 64;
 
 /// The cache of one data folder.
 pub(crate) struct Cache {
     blobs: Blobs,
     dir: PathBuf,
+    locks: [Arc<RwLock<()>>; LOCKS],
+}
+
+/// Nobody removes the bundle's fragments while this is held: what the database says of whether they are wanted stays
+/// true until they are stored.
+pub(crate) struct Storing {
+    lock: OwnedRwLockReadGuard<()>,
+    blobs: Blobs,
+    bundle: BundleId,
+}
+
+impl Storing {
+    /// Stores a fragment durably. Goes on to its end when the caller no longer waits, and keeps removers waiting for so
+    /// long.
+    pub(crate) async fn put(self, fragment: u32, bytes: Bytes) -> Result<(), TrustError> {
+        let Self {
+            lock,
+            blobs,
+            bundle,
+        } = self;
+        let stored = tokio::spawn(async move {
+            let outcome = blobs.put(&key(bundle, fragment), bytes).await;
+            // Named, so that it is moved in here: the task may outlive its caller.
+            drop(lock);
+            outcome
+        });
+        match stored.await {
+            Ok(outcome) => Ok(outcome?),
+            Err(ended) => {
+                let path = PathBuf::from("the upload cache");
+                Err(file_error("write", &path)(std::io::Error::other(ended)))
+            }
+        }
+    }
+}
+
+/// Nobody stores a fragment of the bundle while this is held.
+pub(crate) struct Removing<'a> {
+    _lock: RwLockWriteGuard<'a, ()>,
+    cache: &'a Cache,
+    bundle: BundleId,
+}
+
+impl Removing<'_> {
+    /// Removes all fragments of the bundle, if there are any.
+    pub(crate) async fn remove(&self) -> Result<(), TrustError> {
+        let (dir, bundle) = (self.cache.dir.clone(), self.bundle);
+        tokio::task::spawn_blocking(move || remove(dir, bundle))
+            .await
+            .unwrap_or_else(|ended| {
+                Err(file_error("remove", &self.cache.dir)(
+                    std::io::Error::other(ended),
+                ))
+            })
+    }
 }
 
 impl Cache {
@@ -26,17 +87,30 @@ impl Cache {
         Ok(Self {
             blobs: Blobs::open(&dir)?,
             dir,
+            locks: std::array::from_fn(|_| Arc::default()),
         })
     }
 
-    /// Stores a fragment durably.
-    pub(crate) async fn put(
-        &self,
-        bundle: BundleId,
-        fragment: u32,
-        bytes: Bytes,
-    ) -> Result<(), BlobError> {
-        self.blobs.put(&key(bundle, fragment), bytes).await
+    /// To store fragments of a bundle: look into the database only when this was given.
+    pub(crate) async fn storing(&self, bundle: BundleId) -> Storing {
+        Storing {
+            lock: Arc::clone(self.lock(bundle)).read_owned().await,
+            blobs: self.blobs.clone(),
+            bundle,
+        }
+    }
+
+    /// To remove a bundle's fragments; held until the database says that they are not wanted any more.
+    pub(crate) async fn removing(&self, bundle: BundleId) -> Removing<'_> {
+        Removing {
+            _lock: self.lock(bundle).write().await,
+            cache: self,
+            bundle,
+        }
+    }
+
+    fn lock(&self, bundle: BundleId) -> &Arc<RwLock<()>> {
+        &self.locks[usize::from(bundle.0[0]) % LOCKS]
     }
 
     pub(crate) async fn get(&self, bundle: BundleId, fragment: u32) -> Result<Bytes, BlobError> {
@@ -67,16 +141,9 @@ impl Cache {
             .collect())
     }
 
-    /// Removes all fragments of a bundle, if there are any.
+    /// Removes all fragments of a bundle of which the database says already that they are not wanted.
     pub(crate) async fn remove(&self, bundle: BundleId) -> Result<(), TrustError> {
-        let dir = self.dir.clone();
-        tokio::task::spawn_blocking(move || remove(dir, bundle))
-            .await
-            .unwrap_or_else(|ended| {
-                Err(file_error("remove", &self.dir)(std::io::Error::other(
-                    ended,
-                )))
-            })
+        self.removing(bundle).await.remove().await
     }
 }
 

@@ -226,8 +226,16 @@ pub struct PolicyFiles {
 pub struct Limits {
     /// Connections at a time.
     pub connections: usize,
-    /// Attempts to enrol in a minute, all strangers together.
-    pub enrolments_per_minute: u32,
+    /// Of these, such as show no certificate; a quarter of them from one network address.
+    pub anonymous_connections: usize,
+    /// Refused attempts to enrol in a minute from one network address.
+    pub refused_enrolments_per_minute: u32,
+    /// … and from everywhere.
+    pub refused_enrolments_per_minute_of_all: u32,
+    /// Deposits of one hospital that are begun and not completed.
+    pub max_open_deposits_per_party: u32,
+    /// MiB of one hospital in the upload cache, with what its open deposits announce.
+    pub max_cached_mib_per_party: u32,
     /// Deposits that were begun and not completed are removed after this.
     pub abandoned_deposit_hours: u32,
 }
@@ -236,7 +244,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
-            enrolments_per_minute: 30,
+            anonymous_connections: 64,
+            refused_enrolments_per_minute: 30,
+            refused_enrolments_per_minute_of_all: 3000,
+            max_open_deposits_per_party: 1000,
+            max_cached_mib_per_party: 65536,
             abandoned_deposit_hours: 7 * 24,
         }
     }
@@ -271,8 +283,20 @@ impl TrustConfig {
             ("tickets.validity_seconds", self.tickets.validity_seconds),
             ("tickets.cache_seconds", self.tickets.cache_seconds),
             (
-                "limits.enrolments_per_minute",
-                self.limits.enrolments_per_minute,
+                "limits.refused_enrolments_per_minute",
+                self.limits.refused_enrolments_per_minute,
+            ),
+            (
+                "limits.refused_enrolments_per_minute_of_all",
+                self.limits.refused_enrolments_per_minute_of_all,
+            ),
+            (
+                "limits.max_open_deposits_per_party",
+                self.limits.max_open_deposits_per_party,
+            ),
+            (
+                "limits.max_cached_mib_per_party",
+                self.limits.max_cached_mib_per_party,
             ),
         ];
         if let Some((name, _)) = validity.iter().find(|(_, value)| *value == 0) {

@@ -1,13 +1,17 @@
 //! Taking bundles in (docs/protocol.md 4): everything is checked, durable before it is acknowledged, and
 //! repeatable at every step.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use harpo_protocol::deposit::{DepositRequest, DepositStatus, Receipt, unwrap_content_key};
 use harpo_protocol::domain::sha256;
 use harpo_protocol::id::{BundleId, GenerationId};
+use harpo_protocol::identity::Credential;
 use harpo_protocol::manifest::{Attributes, Manifest};
 use harpo_protocol::placement::OpenGeneration;
 use harpo_protocol::sign::{Signed, Verified};
+use harpo_protocol::time::Timestamp;
 use harpo_service::http::ApiError;
 use harpo_service::random;
 use sqlx::SqliteConnection;
@@ -16,6 +20,8 @@ use crate::audit::Event;
 use crate::enrolment;
 use crate::error::{TrustError, refuse};
 use crate::policy::{Consent, Hospital, Question, Resource};
+use crate::quota;
+use crate::refusals::{self, Refusal};
 use crate::serve::Trust;
 use crate::store::bundles::{self, Bundle, NewBundle, State};
 use crate::store::catalogue::{self, StudyColumns};
@@ -26,7 +32,10 @@ use crate::store::slots;
 /// Longest text fields of a manifest outside its attributes.
 const MAX_TEXT_BYTES: usize = 256;
 
-/// Writes a refusal into the audit log.
+/// How far a hospital's clock may be from this service's (4.1, 10.1).
+const CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);
+
+/// Writes a refusal into the audit log. One that only asks to come back later refuses nothing.
 pub(crate) async fn note_refusal(
     trust: &Trust,
     party: &Party,
@@ -36,13 +45,12 @@ pub(crate) async fn note_refusal(
     let TrustError::Refused(refusal) = &error else {
         return error;
     };
-    let event = Event::DepositRefused {
-        party: party.id,
-        bundle,
-        reason: format!("{}: {}", refusal.code, refusal.message),
-    };
-    match trust.store.audit_alone(event).await {
-        Ok(_) => error,
+    if refusal.retry_after.is_some() {
+        return error;
+    }
+    let refusal = Refusal::new(Some(party.id), bundle, refusal);
+    match refusals::note(trust, refusal).await {
+        Ok(()) => error,
         Err(failure) => failure,
     }
 }
@@ -58,6 +66,8 @@ pub(crate) async fn begin(
     let digest = request.manifest.digest();
     match bundles::find(&mut *tx, manifest.bundle).await? {
         None => {
+            let fragments = manifest.fragments.len() as u64;
+            quota::check(&trust.config, &mut tx, party, fragments).await?;
             let columns = StudyColumns::of(&manifest)?;
             let new = NewBundle {
                 manifest: &manifest,
@@ -102,9 +112,7 @@ fn check(
     if manifest.origin != party.id {
         return Err(refuse::rejected("a manifest with another origin than its depositor").into());
     }
-    if trust.store.now() > credential.expires {
-        return Err(refuse::expired("the party's credential has expired; enrol it again").into());
-    }
+    check_times(manifest.created, &credential, trust.store.now())?;
     manifest
         .validate()
         .map_err(|e| refuse::malformed(e.to_string()))?;
@@ -127,6 +135,34 @@ fn check(
     .map_err(|_| refuse::rejected("a content key that is not wrapped to this service"))?;
     check_policy(trust, party, &manifest)?;
     Ok(manifest)
+}
+
+/// Consumers check the manifest's time against the credential (10.1): what they would refuse is refused now.
+fn check_times(
+    created: Timestamp,
+    credential: &Credential,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let minutes = CLOCK_SKEW.as_secs() / 60;
+    if created > now.after(CLOCK_SKEW) {
+        return Err(refuse::wrong_clock(format!(
+            "the manifest was made at {created}, more than {minutes} minutes ahead of this service's clock ({now}): set \
+             the gateway's clock"
+        )));
+    }
+    if created < credential.issued - CLOCK_SKEW {
+        return Err(refuse::wrong_clock(format!(
+            "the manifest was made at {created}, more than {minutes} minutes before its party was enrolled ({}): set \
+             the gateway's clock",
+            credential.issued
+        )));
+    }
+    if now > credential.expires || created > credential.expires {
+        return Err(refuse::expired(
+            "the party's credential has expired; enrol it again",
+        ));
+    }
+    Ok(())
 }
 
 /// Attributes are handed to other hospitals: they must at least have the form of the DICOM JSON model.
@@ -225,7 +261,10 @@ pub(crate) async fn put_fragment(
     fragment: u32,
     bytes: Bytes,
 ) -> Result<(), TrustError> {
-    let bundle = own(trust.store.db.read(), party, id).await?;
+    // Before the database is looked at: nobody removes the bundle's fragments in between.
+    let storing = trust.cache.storing(id).await;
+    let db = trust.store.db.read();
+    let bundle = own(db, party, id).await?;
     if bundle.state == State::Erased {
         return Err(erased(&bundle).into());
     }
@@ -244,13 +283,21 @@ pub(crate) async fn put_fragment(
         ))
         .into());
     }
-    let digest = bundles::fragment_digest(trust.store.db.read(), bundle.number, fragment).await?;
+    let digest = bundles::fragment_digest(db, bundle.number, fragment).await?;
     if sha256(&bytes) != digest {
         return Err(refuse::rejected("a fragment that its manifest does not list").into());
     }
     // A repeat after completion changes nothing: the fragment may have left the cache long ago.
-    if bundle.state == State::Receiving {
-        trust.cache.put(id, fragment, bytes).await?;
+    if bundle.state != State::Receiving {
+        return Ok(());
+    }
+    storing.put(fragment, bytes).await?;
+    // The operator's process does not wait for this one's locks.
+    if bundles::find(db, id)
+        .await?
+        .is_none_or(|bundle| !bundle.is_cached())
+    {
+        trust.cache.remove(id).await?;
     }
     Ok(())
 }
@@ -288,6 +335,14 @@ pub(crate) async fn complete(
         .await?
         .verify(&credential.keys.signing)
         .map_err(|_| crate::error::damaged("a manifest"))?;
+    if let Some((other, what)) = catalogue::foreign_contradiction(&mut tx, bundle.number).await? {
+        let event = Event::Contradiction {
+            bundle: id,
+            other,
+            what,
+        };
+        trust.store.audit(&mut tx, event).await?;
+    }
     let (generation, generation_id) = place(trust, &mut tx, &bundle).await?;
     let event = Event::Deposited {
         bundle: id,

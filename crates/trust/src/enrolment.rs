@@ -1,6 +1,5 @@
 //! Joining, renewing, passes (docs/protocol.md 2).
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use harpo_protocol::domain::hash;
@@ -16,6 +15,7 @@ use harpo_service::tls::{Subject, TlsError};
 
 use crate::audit::Event;
 use crate::error::{TrustError, damaged, refuse};
+use crate::refusals::{self, Refusal};
 use crate::serve::Trust;
 use crate::store::parties::{self, Code, Party};
 
@@ -27,16 +27,9 @@ const MAX_NAME_BYTES: usize = 253;
 
 /// Enrols a party with a one-time code (2.3). `body` is the request as it came.
 pub(crate) async fn enrol(trust: &Trust, body: &[u8]) -> Result<EnrolResponse, TrustError> {
-    if let Err(after) = trust.enrolments.take(trust.store.now()) {
-        return Err(refuse::busy(after).into());
-    }
     match try_enrol(trust, body).await {
         Err(TrustError::Refused(refusal)) => {
-            let reason = format!("{}: {}", refusal.code, refusal.message);
-            trust
-                .store
-                .audit_alone(Event::EnrolmentRefused { reason })
-                .await?;
+            refusals::note(trust, Refusal::new(None, None, &refusal)).await?;
             Err(refusal.into())
         }
         other => other,
@@ -58,8 +51,14 @@ async fn try_enrol(trust: &Trust, body: &[u8]) -> Result<EnrolResponse, TrustErr
         if *spent_by != digest {
             return Err(refuse::rejected("an enrolment code that was spent before").into());
         }
-        // The answer was lost on the way: say it again.
-        return serde_json::from_str(answer).map_err(|_| damaged("an enrolment"));
+        // The answer was lost on the way: say it again, also when the code is too old by now.
+        let answer: EnrolResponse =
+            serde_json::from_str(answer).map_err(|_| damaged("an enrolment"))?;
+        let known = parties::find(&mut *tx, answer.party).await?;
+        if known.is_none_or(|party| party.revoked.is_some()) {
+            return Err(refuse::rejected("a revoked party that repeats its enrolment").into());
+        }
+        return Ok(answer);
     }
     let now = trust.store.now();
     if now > code.expires {
@@ -95,6 +94,7 @@ fn admit(
             server_names: request.server_names.clone(),
         },
         trust.config.validity(),
+        now,
     )?;
     let credential = match (code.role, &request.keys) {
         (Role::Gateway, Some(keys)) => Some(trust.store.signing.sign(&Credential {
@@ -140,6 +140,7 @@ fn issue(
     certificate_request: &str,
     subject: Subject,
     validity: Duration,
+    now: Timestamp,
 ) -> Result<String, TrustError> {
     let names = &subject.server_names;
     if names.len() > MAX_NAMES || names.iter().any(|name| name.len() > MAX_NAME_BYTES) {
@@ -150,7 +151,7 @@ fn issue(
     }
     trust
         .authority
-        .issue(certificate_request, &subject, validity, trust.store.now())
+        .issue(certificate_request, &subject, validity, now)
         .map_err(|error| match error {
             TlsError::Request(_) | TlsError::Malformed { .. } => {
                 refuse::malformed(error.to_string()).into()
@@ -171,7 +172,8 @@ pub(crate) async fn renew(
         server_names: request.server_names.clone(),
     };
     let validity = trust.config.validity();
-    let chain = issue(trust, &request.certificate_request, subject, validity)?;
+    let now = trust.store.now();
+    let chain = issue(trust, &request.certificate_request, subject, validity, now)?;
     let event = Event::Renewed { party: party.id };
     trust.store.audit_alone(event).await?;
     Ok(CertificateChain { chain })
@@ -192,7 +194,9 @@ pub(crate) fn pass(
         server_names: Vec::new(),
     };
     let validity = Duration::from_secs(60 * u64::from(trust.config.certificates.pass_minutes));
-    let chain = issue(trust, &request.certificate_request, subject, validity)?;
+    // The cloud sees the validity: to the minute, so that it is shared by many passes.
+    let now = trust.store.now().minute_before();
+    let chain = issue(trust, &request.certificate_request, subject, validity, now)?;
     Ok(CertificateChain { chain })
 }
 
@@ -209,37 +213,4 @@ pub(crate) fn credential(
         .verify(&trust.store.signing.verifying_key())
         .map_err(|_| damaged("a credential"))?;
     Ok((signed, verified.into_inner()))
-}
-
-/// Attempts of strangers: so many a minute, all together. They cost an audit entry each.
-pub(crate) struct Attempts {
-    per_minute: u32,
-    /// Since when, and how many.
-    window: Mutex<(Timestamp, u32)>,
-}
-
-impl Attempts {
-    pub(crate) fn new(per_minute: u32) -> Self {
-        Self {
-            per_minute,
-            window: Mutex::new((Timestamp::EPOCH, 0)),
-        }
-    }
-
-    /// Counts an attempt; if there were too many, says how long to wait.
-    fn take(&self, now: Timestamp) -> Result<(), Duration> {
-        const MINUTE: Duration = Duration::from_secs(60);
-        let mut window = self
-            .window
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if now.since(window.0) >= MINUTE {
-            *window = (now, 0);
-        }
-        if window.1 >= self.per_minute {
-            return Err(MINUTE - now.since(window.0));
-        }
-        window.1 += 1;
-        Ok(())
-    }
 }

@@ -98,12 +98,13 @@ pub(crate) fn damaged(what: &'static str) -> TrustError {
 pub(crate) mod refuse {
     use std::time::Duration;
 
-    use harpo_service::http::ApiError;
+    use axum::http::StatusCode;
+    use harpo_service::http::{ApiError, bounded};
 
     /// Everything about identity and cryptography: the other side learns no more than that; `why` is
     /// for the log here.
     pub(crate) fn rejected(why: impl std::fmt::Display) -> ApiError {
-        tracing::warn!(%why, "rejected");
+        tracing::warn!(why = bounded(&why.to_string()), "rejected");
         ApiError::forbidden("rejected", "the request was not accepted")
     }
 
@@ -131,16 +132,23 @@ pub(crate) mod refuse {
         ApiError::conflict("incomplete", message)
     }
 
-    pub(crate) fn malformed(message: impl Into<String>) -> ApiError {
-        ApiError::bad_request("malformed", message)
+    /// Says what is wrong, which mostly quotes what the other side sent: cut.
+    pub(crate) fn malformed(message: impl AsRef<str>) -> ApiError {
+        ApiError::bad_request("malformed", bounded(message.as_ref()))
+    }
+
+    /// A time that was set by a clock that is wrong, here or there.
+    pub(crate) fn wrong_clock(message: impl Into<String>) -> ApiError {
+        ApiError::bad_request("wrong_clock", message)
+    }
+
+    pub(crate) fn storage_full(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "storage_full", message)
+            .retry_after(Duration::from_secs(60))
     }
 
     pub(crate) fn too_large(message: impl Into<String>) -> ApiError {
-        ApiError::new(
-            axum::http::StatusCode::PAYLOAD_TOO_LARGE,
-            "too_large",
-            message,
-        )
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }
 
     pub(crate) fn expired(message: impl Into<String>) -> ApiError {
@@ -149,19 +157,14 @@ pub(crate) mod refuse {
 
     pub(crate) fn gone() -> ApiError {
         ApiError::new(
-            axum::http::StatusCode::GONE,
+            StatusCode::GONE,
             "gone",
             "the bundle's generation was sealed meanwhile; ask for the release again",
         )
     }
 
-    pub(crate) fn busy(after: Duration) -> ApiError {
-        ApiError::new(
-            axum::http::StatusCode::TOO_MANY_REQUESTS,
-            "busy",
-            "too many attempts; try again later",
-        )
-        .retry_after(after)
+    pub(crate) fn busy(message: impl Into<String>, after: Duration) -> ApiError {
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "busy", message).retry_after(after)
     }
 }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use harpo_protocol::sign::SigningKey;
 use harpo_protocol::wrap::OpeningKey;
 use harpo_service::clock::Clock;
-use harpo_service::db::Db;
+use harpo_service::db::{Db, Options, open_sqlite_with};
 use harpo_service::files;
 use harpo_service::tls::Authority;
 use rand_core::CryptoRng;
@@ -78,7 +78,12 @@ impl Folder {
     }
 
     pub(crate) async fn open_db(&self) -> Result<Db, TrustError> {
-        Ok(harpo_service::db::open_sqlite(&self.database_path(), &MIGRATOR).await?)
+        // It holds keys, which erasure destroys.
+        let options = Options {
+            secure_delete: true,
+            ..Options::default()
+        };
+        Ok(open_sqlite_with(&self.database_path(), &MIGRATOR, &options).await?)
     }
 
     /// Opens database and keys of a folder that was initialised.

@@ -12,6 +12,7 @@
 //! fragment.
 
 mod api;
+mod attempts;
 pub mod audit;
 mod cache;
 pub mod config;
@@ -23,6 +24,8 @@ mod init;
 mod mixer;
 mod operate;
 pub mod policy;
+mod quota;
+mod refusals;
 mod release;
 mod search;
 mod serve;

@@ -23,6 +23,10 @@ use crate::store::{Store, bundles, catalogue, generations, permits};
 /// Longest name of a party, in bytes.
 const MAX_NAME_BYTES: usize = 128;
 
+/// How often emptying the write-ahead log is tried, each time waiting for readers as long as the database does.
+const EMPTY_LOG_TRIES: u32 = 4;
+const EMPTY_LOG_PAUSE: Duration = Duration::from_millis(200);
+
 /// An opened data folder.
 pub struct Operator {
     folder: Folder,
@@ -46,6 +50,9 @@ pub struct Erasure {
     pub in_cloud: bool,
     /// Whether it was done.
     pub done: bool,
+    /// Whether what was destroyed is also gone from the write-ahead log of the database. If not, somebody was reading
+    /// all the while: it goes when the log is next emptied, at the latest when the service stops.
+    pub log_emptied: bool,
 }
 
 impl Operator {
@@ -180,14 +187,15 @@ impl Operator {
                 "there is no deposited bundle {id}; it may have been erased before"
             )));
         };
-        let erasure = Erasure {
+        let mut erasure = Erasure {
             bundle: id,
             origin: listed.origin_name,
             study_instance_uid: listed.study,
             patient_id: listed.patient,
             instances: listed.instances,
-            in_cloud: bundle.in_stack,
+            in_cloud: bundle.in_cloud,
             done: confirmed,
+            log_emptied: false,
         };
         if !confirmed {
             return Ok(erasure);
@@ -200,14 +208,26 @@ impl Operator {
         self.store.audit(&mut tx, event).await?;
         tx.commit().await?;
         // The keys must not stay in the write-ahead log either.
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-            .fetch_all(self.store.db.read())
-            .await?;
+        erasure.log_emptied = self.empty_log().await?;
         let needed = bundles::erased_without_cells(self.store.db.read()).await?;
         if needed.contains(&id) {
             cache::remove(self.folder.cache_dir(), id)?;
         }
         Ok(erasure)
+    }
+
+    /// Readers of the service may still need the log: tries again for a while. Whether it was emptied.
+    async fn empty_log(&self) -> Result<bool, TrustError> {
+        for _ in 0..EMPTY_LOG_TRIES {
+            if self.store.db.empty_log().await? {
+                return Ok(true);
+            }
+            tokio::time::sleep(EMPTY_LOG_PAUSE).await;
+        }
+        tracing::warn!(
+            "the database's write-ahead log could not be emptied: it was being read all the while"
+        );
+        Ok(false)
     }
 
     /// Asks the service to seal the open generation now; it begins within about a second, or when it is

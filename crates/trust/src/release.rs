@@ -32,6 +32,9 @@ use crate::store::{catalogue, permits, slots, stacks};
 /// Longest name or role of a user, in bytes.
 const MAX_REQUESTER_BYTES: usize = 256;
 
+/// Most matching keys of a search: they stand in the audit log.
+const MAX_KEYS: usize = 64;
+
 /// A hospital's word for its user must at least be printable: it stands in the audit log and in notices.
 fn check_requester(requester: &Requester) -> Result<(), ApiError> {
     for text in [&requester.user, &requester.role] {
@@ -58,6 +61,9 @@ pub(crate) async fn search(
                 .bytes()
                 .all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b))
     };
+    if request.matching.len() > MAX_KEYS {
+        return Err(refuse::malformed(format!("more than {MAX_KEYS} matching keys")).into());
+    }
     if let Some(tag) = request.matching.keys().find(|tag| !is_tag(tag)) {
         return Err(refuse::malformed(format!(
             "{tag:?} is not a tag of eight upper-case hexadecimal digits"
@@ -242,7 +248,8 @@ fn tickets(
         .map_err(|_| damaged("the stack descriptor"))?;
     let generations: Vec<_> = stack.generations.iter().map(|g| g.generation).collect();
     let validity = Duration::from_secs(trust.config.tickets.validity_seconds.into());
-    let expires = trust.store.now().after(validity);
+    // All tickets of a release have the same: to the minute, it is shared by others' too, and links nothing.
+    let expires = trust.store.now().after(validity).minute_after();
     let tickets: Vec<Ticket> = classes(slots)
         .into_iter()
         .map(|queries| Ticket {
@@ -288,7 +295,7 @@ pub(crate) async fn cached_fragment(
         );
     }
     match trust.cache.get(id, fragment).await {
-        // Sealed between the two looks.
+        // Left the cache between the two looks.
         Err(BlobError::NotFound { .. }) => Err(refuse::gone().into()),
         other => Ok(other?),
     }

@@ -1,9 +1,11 @@
 //! Searching the catalogue (docs/protocol.md 8.2, 8.3): rows are made of what the policy lets the user see,
-//! and of nothing else; a bundle that is withheld contributes no attribute and no count.
+//! and of nothing else; a bundle that is withheld contributes no attribute and no count. A study is never made of
+//! bundles of different patients.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use harpo_protocol::access::Requester;
+use harpo_protocol::id::PartyId;
 use harpo_protocol::manifest::Attributes;
 use harpo_protocol::search::{
     Level, LocateRequest, LocateResponse, Located, MAX_ROWS, SearchRequest, SearchResponse,
@@ -136,13 +138,34 @@ fn permitted(
     tally: &mut Tally,
 ) -> Vec<Listed> {
     let before = bundles.len();
-    let visible: Vec<Listed> = bundles
+    let permitted = bundles
         .into_iter()
         .filter(|bundle| decide(policy, asking, requester, bundle, false).permit)
         .collect();
+    let visible = one_patient_a_study(asking.id, permitted);
     tally.permitted += visible.len() as u64;
     tally.withheld += (before - visible.len()) as u64;
     visible
+}
+
+/// Of each study, the bundles of one patient: the hospital's own if it has any, else the oldest bundle's. Bundles of
+/// different hospitals belong together only if they name the same patient identifier; an empty one names nobody
+/// outside its hospital (8.2).
+fn one_patient_a_study(asking: PartyId, bundles: Vec<Listed>) -> Vec<Listed> {
+    let mut shown: BTreeMap<String, (PartyId, String)> = BTreeMap::new();
+    for bundle in &bundles {
+        let this = || (bundle.origin, bundle.patient.clone());
+        let first = shown.entry(bundle.study.clone()).or_insert_with(this);
+        if bundle.origin == asking && first.0 != asking {
+            *first = this();
+        }
+    }
+    let belongs = |bundle: &Listed| {
+        shown.get(&bundle.study).is_some_and(|(origin, patient)| {
+            bundle.patient == *patient && (bundle.origin == *origin || !patient.is_empty())
+        })
+    };
+    bundles.into_iter().filter(belongs).collect()
 }
 
 /// What of the keys the database can check. Only exact values: everything is matched again on rows.

@@ -18,19 +18,23 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::api;
+use crate::attempts::{Attempts, UnderWay};
 use crate::audit::Event;
 use crate::cache::Cache;
 use crate::config::TrustConfig;
-use crate::enrolment::Attempts;
 use crate::error::TrustError;
 use crate::folder::Folder;
 use crate::init::issue_identity;
 use crate::mixer::Mixer;
 use crate::policy::Policy;
+use crate::refusals::{self, Refusals};
 use crate::store::{Store, bundles, generations, permits, stacks};
 
 /// How often expired things are removed and the own certificate is looked at.
 const TIDY_EVERY: Duration = Duration::from_secs(15 * 60);
+
+/// Manifests of one hospital that are in memory at a time: each may have 64 MiB.
+const MANIFESTS_AT_ONCE: u32 = 4;
 
 /// What requests and background tasks share.
 pub(crate) struct Trust {
@@ -44,6 +48,9 @@ pub(crate) struct Trust {
     /// Something was deposited: the mixer looks.
     pub(crate) wake: Notify,
     pub(crate) enrolments: Attempts,
+    /// Manifests that are being read.
+    pub(crate) manifests: UnderWay,
+    pub(crate) refusals: Refusals,
 }
 
 /// A trust service that listens.
@@ -104,6 +111,7 @@ impl Service {
         )?;
         let limits = Limits {
             max_connections: config.limits.connections,
+            max_anonymous: config.limits.anonymous_connections,
             ..Limits::default()
         };
         let server = Server::bind(config.listen, limits)
@@ -118,7 +126,12 @@ impl Service {
         let trust = Trust {
             cache: Cache::open(folder)?,
             opening: folder.opening_key()?,
-            enrolments: Attempts::new(config.limits.enrolments_per_minute),
+            enrolments: Attempts::new(
+                config.limits.refused_enrolments_per_minute,
+                config.limits.refused_enrolments_per_minute_of_all,
+            ),
+            manifests: UnderWay::new(MANIFESTS_AT_ONCE),
+            refusals: Refusals::default(),
             wake: Notify::new(),
             store,
             policy,
@@ -153,6 +166,8 @@ impl Service {
         shutdown.spawn("mixer", mixer.run(shutdown.token()));
         let tidy = tidy(Arc::clone(&self.trust), self.identity, shutdown.token());
         shutdown.spawn("tidy", tidy);
+        let refusals = refusals::keep(Arc::clone(&self.trust), shutdown.token());
+        shutdown.spawn("refusals", refusals);
         let (admin, token) = (self.admin, shutdown.token());
         shutdown.spawn("admin", async move {
             admin.serve(token).await;
@@ -188,14 +203,16 @@ async fn prepare(store: &Store, config: &TrustConfig) -> Result<(), TrustError> 
     Ok(())
 }
 
-/// Removes fragments of bundles that the database does not know: what a crash left between the two.
+/// Removes fragments that nobody wants: what a crash, or a second process, left.
 async fn remove_orphans(trust: &Trust) -> Result<(), TrustError> {
-    for bundle in trust.cache.bundles()? {
-        if bundles::find(trust.store.db.read(), bundle)
-            .await?
-            .is_none()
-        {
-            trust.cache.remove(bundle).await?;
+    let db = trust.store.db.read();
+    for id in trust.cache.bundles()? {
+        // The deposit may begin again in this moment.
+        let removing = trust.cache.removing(id).await;
+        let bundle = bundles::find(db, id).await?;
+        if bundle.is_none_or(|bundle| !bundle.is_cached()) {
+            tracing::warn!(bundle = %id, "removing fragments that nobody wants");
+            removing.remove().await?;
         }
     }
     Ok(())
@@ -226,6 +243,8 @@ pub(crate) async fn tidy_once(trust: &Trust, identity: &Identity) -> Result<(), 
         abandon(trust, bundle).await?;
     }
 
+    remove_orphans(trust).await?;
+
     let certificate = identity.certificate();
     let life = certificate.expires.since(certificate.not_before);
     if now >= certificate.not_before.after(life * 2 / 3) {
@@ -242,8 +261,11 @@ pub(crate) async fn tidy_once(trust: &Trust, identity: &Identity) -> Result<(), 
 }
 
 /// Removes a deposit that nobody completed. Fragments go while the write lock is held, so that nobody
-/// completes it meanwhile.
-async fn abandon(trust: &Trust, id: harpo_protocol::id::BundleId) -> Result<(), TrustError> {
+/// completes it meanwhile; and nobody stores another until it is forgotten.
+pub(crate) async fn abandon(
+    trust: &Trust,
+    id: harpo_protocol::id::BundleId,
+) -> Result<(), TrustError> {
     let mut tx = trust.store.db.begin("abandon deposit").await?;
     let Some(bundle) = bundles::find(&mut *tx, id).await? else {
         return Ok(());
@@ -254,7 +276,9 @@ async fn abandon(trust: &Trust, id: harpo_protocol::id::BundleId) -> Result<(), 
     bundles::forget(&mut tx, bundle.number).await?;
     let event = Event::DepositExpired { bundle: id };
     trust.store.audit(&mut tx, event).await?;
-    trust.cache.remove(id).await?;
+    let removing = trust.cache.removing(id).await;
+    removing.remove().await?;
     tx.commit().await?;
+    drop(removing);
     Ok(())
 }

@@ -5,6 +5,7 @@ mod cloud;
 mod deposits;
 mod enrolment;
 mod kills;
+mod limits;
 mod mixer;
 mod network;
 mod pacing;

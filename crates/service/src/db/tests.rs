@@ -219,3 +219,46 @@ async fn work_is_committed_whole_or_not_at_all() {
     assert!(matches!(failed, DbError::Sql { .. }), "{failed:?}");
     assert_eq!(count(&db).await, 1);
 }
+
+#[tokio::test]
+async fn what_was_deleted_is_in_neither_file_once_the_log_is_empty() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("db");
+    let options = Options {
+        secure_delete: true,
+        busy_timeout: Duration::from_millis(100),
+        ..Options::default()
+    };
+    let db = open(&path, &options).await;
+    let secret = "a secret that must not stay";
+    add(&db, secret).await.unwrap();
+    let holds = || {
+        ["db", "db-wal"].into_iter().any(|name| {
+            let bytes = std::fs::read(directory.path().join(name)).unwrap_or_default();
+            bytes
+                .windows(secret.len())
+                .any(|part| part == secret.as_bytes())
+        })
+    };
+    assert!(db.empty_log().await.unwrap());
+    assert!(holds());
+    // Somebody still reads the old state.
+    let mut reader = db.read().begin().await.unwrap();
+    let before: i64 = sqlx::query_scalar("SELECT count(*) FROM notes")
+        .fetch_one(&mut *reader)
+        .await
+        .unwrap();
+    assert_eq!(before, 1);
+    let mut tx = db.begin("remove").await.unwrap();
+    sqlx::query("DELETE FROM notes")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    assert!(!db.empty_log().await.unwrap(), "a reader was overlooked");
+    drop(reader);
+    while !db.empty_log().await.unwrap() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(!holds());
+}

@@ -17,6 +17,7 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::ApiError;
+use super::server::Limits;
 
 /// Limits the bodies of all requests to `router`'s routes to `max` bytes, however a handler reads
 /// them: a longer one that says its length is refused with 413 `too_large` before the handler runs,
@@ -45,25 +46,59 @@ async fn limit(State(max): State<usize>, request: Request, next: Next) -> Respon
 const LINGER_BYTES: usize = 32 << 20;
 const LINGER_TIME: Duration = Duration::from_secs(5);
 
-/// A request's body that fails when it stalls, and that reads on for a while after a handler
-/// refused it.
-pub(super) struct RequestBody {
-    inner: Option<Incoming>,
+/// How long a body may keep its reader waiting. Only time in which the reader waits for the peer counts: a handler that
+/// is slow itself takes nothing from the peer's time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Without a byte.
     idle: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
+    /// All together, and …
+    grace: Duration,
+    /// … one more second for so many bytes that came.
+    bytes_per_second: u32,
 }
 
-/// The peer sent nothing for too long.
+impl Patience {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            idle: limits.body_idle_timeout,
+            grace: limits.body_grace,
+            bytes_per_second: limits.body_bytes_per_second.max(1),
+        }
+    }
+
+    /// How long the next bytes may take.
+    fn left(&self, received: u64, waited: Duration) -> Duration {
+        let earned = received.saturating_mul(1000) / u64::from(self.bytes_per_second);
+        let total = self.grace.saturating_add(Duration::from_millis(earned));
+        total.saturating_sub(waited).min(self.idle)
+    }
+}
+
+/// A request's body that fails when it stalls or trickles, and that reads on for a while after a
+/// handler refused it.
+pub(super) struct RequestBody {
+    inner: Option<Incoming>,
+    patience: Patience,
+    received: u64,
+    waited: Duration,
+    /// Since when the reader waits, and for how long it will.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+/// The peer sent nothing for too long, or too little.
 #[derive(Debug, thiserror::Error)]
-#[error("the body stopped coming")]
-struct IdleTimeout;
+#[error("the body came too slowly")]
+struct TooSlow;
 
 impl RequestBody {
-    pub(super) fn new(inner: Incoming, idle: Duration) -> Self {
+    pub(super) fn new(inner: Incoming, patience: Patience) -> Self {
         Self {
             inner: Some(inner),
-            idle,
-            timer: None,
+            patience,
+            received: 0,
+            waited: Duration::ZERO,
+            waiting: None,
         }
     }
 }
@@ -80,17 +115,22 @@ impl HttpBody for RequestBody {
             return Poll::Ready(None);
         };
         if let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) {
-            self.timer = None;
+            if let Some((since, _)) = self.waiting.take() {
+                self.waited += since.elapsed();
+            }
+            if let Some(Ok(frame)) = &frame {
+                self.received += frame.data_ref().map_or(0, Bytes::len) as u64;
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        let idle = self.idle;
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        let left = self.patience.left(self.received, self.waited);
+        let (_, timer) = self
+            .waiting
+            .get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(left))));
         ready!(timer.as_mut().poll(cx));
         // Nothing to linger for.
         self.inner = None;
-        Poll::Ready(Some(Err(Box::new(IdleTimeout))))
+        Poll::Ready(Some(Err(Box::new(TooSlow))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -127,7 +167,7 @@ async fn linger(mut body: Incoming) {
     }
 }
 
-/// Whether `error` comes from a body that stalled.
-pub(super) fn is_idle_timeout(error: &(dyn Error + 'static)) -> bool {
-    crate::causes::causes(error).any(|error| error.is::<IdleTimeout>())
+/// Whether `error` comes from a body that stalled or trickled.
+pub(super) fn is_too_slow(error: &(dyn Error + 'static)) -> bool {
+    crate::causes::causes(error).any(|error| error.is::<TooSlow>())
 }

@@ -134,6 +134,35 @@ impl ApiError {
     }
 }
 
+/// Longest text that another party chose, in logs and messages.
+const QUOTED_BYTES: usize = 200;
+
+/// A text that another party had a hand in, fit for a message or a log: control characters replaced, and cut off
+/// after 200 bytes.
+#[must_use]
+pub fn bounded(text: &str) -> String {
+    let mut short = String::new();
+    for character in text.chars() {
+        let character = if character.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            character
+        };
+        if short.len() + character.len_utf8() > QUOTED_BYTES {
+            // Within the bound, too.
+            while short.len() + ELLIPSIS.len_utf8() > QUOTED_BYTES {
+                short.pop();
+            }
+            short.push(ELLIPSIS);
+            break;
+        }
+        short.push(character);
+    }
+    short
+}
+
+const ELLIPSIS: char = '…';
+
 /// `{"error":{"code","message"}}`.
 #[derive(Serialize, Deserialize)]
 pub(super) struct ErrorBody {

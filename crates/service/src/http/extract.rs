@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::ApiError;
+use super::error::bounded;
 
 /// A body in JSON, in requests (`Content-Type: application/json` demanded) and answers.
 ///
@@ -35,6 +36,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         }
         let Raw(bytes) = Raw::from_request(request, state).await?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
+            // The parser's message quotes names that the sender chose.
+            let error = bounded(&error.to_string());
             ApiError::bad_request("malformed", format!("the body is wrong: {error}"))
         })
     }
@@ -66,11 +69,11 @@ impl<S: Send + Sync> FromRequest<S> for Raw {
             .map_err(|rejection| {
                 if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
                     ApiError::too_large(None)
-                } else if super::body::is_idle_timeout(&rejection) {
+                } else if super::body::is_too_slow(&rejection) {
                     ApiError::new(
                         StatusCode::REQUEST_TIMEOUT,
                         "timeout",
-                        "the body stopped coming; send it again",
+                        "the body stopped coming, or came too slowly; send it again",
                     )
                 } else {
                     ApiError::new(

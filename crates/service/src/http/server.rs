@@ -25,8 +25,9 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::body::RequestBody;
+use super::body::{Patience, RequestBody};
 use super::stall::StallGuard;
+use super::strangers::Strangers;
 use super::{ApiError, Peer};
 use crate::clock::Clock;
 use crate::tls::PartyCertificate;
@@ -36,6 +37,9 @@ use crate::tls::PartyCertificate;
 pub struct Limits {
     /// Connections at a time; further ones wait in the system's queue. 1024.
     pub max_connections: usize,
+    /// Of these, such as showed no certificate although the server demands TLS; further ones are closed. A
+    /// quarter of them, at least one, may come from one network address. 1024.
+    pub max_anonymous: usize,
     /// For the TLS handshake. 10 s.
     pub handshake_timeout: Duration,
     /// For the head of a request, counted from the end of the one before: so also how long an idle
@@ -43,6 +47,11 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Without a byte of a body that a handler waits for. 30 s.
     pub body_idle_timeout: Duration,
+    /// For waiting for a body all together, besides what [`Self::body_bytes_per_second`] grants. 60 s.
+    pub body_grace: Duration,
+    /// So many bytes of a body earn another second of waiting: bodies that come more slowly are cut in the end. 64
+    /// KiB.
+    pub body_bytes_per_second: u32,
     /// Without the peer taking a byte of the answer. 30 s.
     pub write_idle_timeout: Duration,
     /// Bytes of the head of a request. 32 KiB.
@@ -55,9 +64,12 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 1024,
+            max_anonymous: 1024,
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(20),
             body_idle_timeout: Duration::from_secs(30),
+            body_grace: Duration::from_secs(60),
+            body_bytes_per_second: 64 << 10,
             write_idle_timeout: Duration::from_secs(30),
             max_header_bytes: 32 << 10,
             drain_timeout: Duration::from_secs(30),
@@ -89,6 +101,7 @@ struct Connection {
     limits: Limits,
     clock: Clock,
     tls: Option<TlsAcceptor>,
+    strangers: Arc<Strangers>,
     stop: CancellationToken,
 }
 
@@ -107,6 +120,7 @@ impl Server {
         let listener = TcpListener::bind(addr).await.map_err(name)?;
         let addr = listener.local_addr()?;
         let connection = Connection {
+            strangers: Strangers::new(limits.max_anonymous),
             limits,
             clock: Clock::system(),
             tls: None,
@@ -220,7 +234,18 @@ impl Connection {
                         return;
                     }
                 };
-                self.http(stream, peer, router).await;
+                let known = peer.certificate().is_some();
+                let place = if known {
+                    None
+                } else {
+                    self.strangers.admit(addr.ip())
+                };
+                if known || place.is_some() {
+                    self.http(stream, peer, router).await;
+                } else {
+                    tracing::debug!(%addr, "closed: too many connections without a certificate");
+                }
+                drop(place);
             }
             Ok(Err((error, stream))) => {
                 tracing::debug!(%error, "handshake refused");
@@ -234,11 +259,11 @@ impl Connection {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (clock, idle) = (self.clock, self.limits.body_idle_timeout);
+        let (clock, patience) = (self.clock, Patience::new(&self.limits));
         let service = service_fn(move |request: http::Request<Incoming>| {
             let (router, peer, clock) = (router.clone(), peer.clone(), clock.clone());
             async move {
-                let mut request = request.map(|body| Body::new(RequestBody::new(body, idle)));
+                let mut request = request.map(|body| Body::new(RequestBody::new(body, patience)));
                 if let Some(expired) = refuse_expired(&peer, &clock) {
                     return Ok::<_, Infallible>(expired);
                 }

@@ -443,6 +443,108 @@ async fn slow_heads_stalled_bodies_and_silent_handshakes_are_cut() {
     until_cut(server.addr, b"GET / HTTP/1.1\r\n\r\n").await;
 }
 
+/// Never idle for long, and still cut; a handler that takes its time costs the peer nothing.
+#[tokio::test]
+async fn bodies_that_trickle_are_cut_and_slow_handlers_are_not_the_peers_fault() {
+    let limits = Limits {
+        body_idle_timeout: Duration::from_secs(5),
+        body_grace: Duration::from_millis(300),
+        body_bytes_per_second: 100_000,
+        ..Limits::default()
+    };
+    let dawdle = post(async |request: axum::extract::Request| {
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        let body = axum::body::to_bytes(request.into_body(), 1000).await;
+        body.map(|bytes| bytes.len().to_string())
+            .map_err(|_| StatusCode::BAD_REQUEST)
+    });
+    let server = Running::start(limits, routes().route("/dawdle", dawdle)).await;
+    let trickle = |bytes: usize, every: u64| {
+        stream::unfold(0, move |sent| async move {
+            (sent < 40).then_some(())?;
+            tokio::time::sleep(Duration::from_millis(every)).await;
+            Some((
+                Ok::<_, std::io::Error>(Bytes::from(vec![7; bytes])),
+                sent + 1,
+            ))
+        })
+    };
+    let began = tokio::time::Instant::now();
+    let slow = server.client().post("/raw").stream(trickle(1, 50));
+    let refused = slow.send().await.unwrap_err();
+    assert_eq!(refused.code(), Some("timeout"), "{refused:?}");
+    assert!(began.elapsed() < Duration::from_millis(1500));
+    // Fast enough by its rate, although it takes longer than the grace.
+    let steady = server.client().post("/raw").stream(trickle(10_000, 20));
+    assert_eq!(text(steady.send_bytes(100).await.unwrap()), "400000");
+    let waited = server.client().post("/dawdle").bytes("hello");
+    assert_eq!(text(waited.send_bytes(100).await.unwrap()), "5");
+}
+
+#[tokio::test]
+async fn strangers_have_few_connections_and_parties_are_served_beside_them() {
+    let pki = Pki::new();
+    let config = server_config(&pki.party(Role::Trust, 1), ClientAuth::Optional).unwrap();
+    let limits = Limits {
+        max_anonymous: 8,
+        ..Limits::default()
+    };
+    let server = Running::with(limits, routes(), |server| server.with_tls(config)).await;
+    let anonymous = || {
+        let root = pki.authority.root();
+        let tls = anonymous_client_config(root, &pki.clock, Expect::role(Role::Trust)).unwrap();
+        Client::new(&server.https(), tls).unwrap()
+    };
+    // All from one address: a quarter of eight. Their connections stay open.
+    let held = [anonymous(), anonymous()];
+    for client in &held {
+        client.get("/who").send_bytes(1000).await.unwrap();
+    }
+    let refused = anonymous().get("/who").send().await.unwrap_err();
+    assert!(refused.is_transient(), "{refused:?}");
+    let gateway = client_config(&pki.party(Role::Gateway, 2), Expect::role(Role::Trust)).unwrap();
+    who(&server, gateway).await.unwrap();
+    drop(held);
+    let mut tries = 0;
+    while anonymous().get("/who").send().await.is_err() {
+        tries += 1;
+        assert!(tries < 100, "places are not given back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[test]
+fn what_others_chose_is_cut_and_cleaned() {
+    assert_eq!(bounded("short"), "short");
+    assert_eq!(bounded("a\nb\u{1b}[31m"), "a\u{fffd}b\u{fffd}[31m");
+    assert_eq!(bounded(&"x".repeat(200)), "x".repeat(200));
+    for long in [
+        "x".repeat(201),
+        "é".repeat(150),
+        "😀".repeat(60),
+        "\0".repeat(500),
+    ] {
+        let cut = bounded(&long);
+        assert!(
+            cut.len() <= 200 && cut.len() > 190 && cut.ends_with('…'),
+            "{cut}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_parsers_message_is_cut() {
+    let server = Running::start(Limits::default(), routes()).await;
+    let body = format!("{{\"{}\":1}}", "x".repeat(100_000));
+    let request = server.client().post("/json").bytes(body);
+    let request = request.header(header::CONTENT_TYPE, "application/json".parse().unwrap());
+    let Err(ClientError::Refused { code, message, .. }) = request.send().await else {
+        panic!("not refused");
+    };
+    assert_eq!(code, "malformed");
+    assert!(message.len() < 300, "{} bytes", message.len());
+}
+
 #[tokio::test]
 async fn a_peer_that_does_not_read_is_cut() {
     let ended = Arc::new(Notify::new());

@@ -10,10 +10,10 @@ use harpo_protocol::release::{Notice, Release};
 use harpo_protocol::search::{LocateResponse, SearchResponse};
 use harpo_protocol::sign::Signed;
 use harpo_protocol::stack::StackDescriptor;
-use harpo_service::http::{ApiError, Json, Peer, Raw};
+use harpo_service::http::{ApiError, Json};
 use serde::Deserialize;
 
-use super::{gateway, parse, segment};
+use super::{Enrolled, Message, parse, segment};
 use crate::error::{TrustError, refuse};
 use crate::release;
 use crate::serve::Trust;
@@ -22,19 +22,16 @@ use crate::store::{permits, stacks};
 /// `GET /v1/stacks` (7.1).
 pub(super) async fn stacks(
     State(trust): State<Arc<Trust>>,
-    peer: Peer,
+    _: Enrolled,
 ) -> Result<Json<Vec<Signed<StackDescriptor>>>, ApiError> {
-    gateway(&trust, &peer).await?;
     Ok(Json(stacks::all(trust.store.db.read()).await?))
 }
 
 /// `POST /v1/search` (8.2).
 pub(super) async fn search(
     State(trust): State<Arc<Trust>>,
-    peer: Peer,
-    Raw(body): Raw,
+    Message { party, body, .. }: Message,
 ) -> Result<Json<SearchResponse>, ApiError> {
-    let party = gateway(&trust, &peer).await?;
     let request = parse(&body)?;
     Ok(Json(release::search(&trust, &party, &request).await?))
 }
@@ -42,10 +39,8 @@ pub(super) async fn search(
 /// `POST /v1/locate` (8.3).
 pub(super) async fn locate(
     State(trust): State<Arc<Trust>>,
-    peer: Peer,
-    Raw(body): Raw,
+    Message { party, body, .. }: Message,
 ) -> Result<Json<LocateResponse>, ApiError> {
-    let party = gateway(&trust, &peer).await?;
     let request = parse(&body)?;
     Ok(Json(release::locate(&trust, &party, &request).await?))
 }
@@ -53,10 +48,8 @@ pub(super) async fn locate(
 /// `POST /v1/releases` (8.4).
 pub(super) async fn release(
     State(trust): State<Arc<Trust>>,
-    peer: Peer,
-    Raw(body): Raw,
+    Message { party, body, .. }: Message,
 ) -> Result<Json<Release>, ApiError> {
-    let party = gateway(&trust, &peer).await?;
     let request = parse(&body)?;
     Ok(Json(release::release(&trust, &party, &request).await?))
 }
@@ -70,11 +63,10 @@ pub(super) struct Granted {
 /// `GET /v1/bundles/{bundle}/fragments/{i}?grant=…` (8.5).
 pub(super) async fn fragment(
     State(trust): State<Arc<Trust>>,
-    peer: Peer,
+    Enrolled { party, .. }: Enrolled,
     Path((bundle, index)): Path<(String, String)>,
     query: Result<Query<Granted>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, ApiError> {
-    let party = gateway(&trust, &peer).await?;
     let (bundle, index) = (segment::<BundleId>(&bundle)?, segment(&index)?);
     let Query(Granted { grant }) = query.map_err(|e| refuse::malformed(e.to_string()))?;
     let bytes = release::cached_fragment(&trust, &party, bundle, index, grant).await?;
@@ -91,10 +83,9 @@ pub(super) struct After {
 /// `GET /v1/notices?after=n` (8.7).
 pub(super) async fn notices(
     State(trust): State<Arc<Trust>>,
-    peer: Peer,
+    Enrolled { party, .. }: Enrolled,
     query: Result<Query<After>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Vec<Notice>>, ApiError> {
-    let party = gateway(&trust, &peer).await?;
     let Query(After { after }) = query.map_err(|e| refuse::malformed(e.to_string()))?;
     let notices = permits::notices(trust.store.db.read(), party.id, after).await;
     Ok(Json(notices.map_err(|e: TrustError| ApiError::from(e))?))

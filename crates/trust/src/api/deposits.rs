@@ -2,24 +2,26 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{FromRequest as _, Path, Request, State};
 use axum::http::StatusCode;
 use harpo_protocol::deposit::{DepositRequest, DepositStatus, Receipt};
 use harpo_protocol::id::BundleId;
 use harpo_protocol::sign::Signed;
-use harpo_service::http::{ApiError, Json, Peer, Raw};
+use harpo_service::http::{ApiError, Json};
 
-use super::{gateway, parse, segment};
+use super::{Enrolled, Message, parse, segment};
 use crate::deposit;
 use crate::serve::Trust;
 
 /// `POST /v1/deposits` (4.1).
 pub(super) async fn begin(
     State(trust): State<Arc<Trust>>,
-    peer: Peer,
-    Raw(body): Raw,
+    Enrolled { party, .. }: Enrolled,
+    request: Request,
 ) -> Result<Json<DepositStatus>, ApiError> {
-    let party = gateway(&trust, &peer).await?;
+    // Manifests may be large: so many of a hospital's in memory, and no more.
+    let _place = trust.manifests.enter(party.id)?;
+    let Message { party, body, .. }: Message = Message::from_request(request, &trust).await?;
     let outcome = match parse::<DepositRequest>(&body) {
         Ok(request) => deposit::begin(&trust, &party, &request).await,
         Err(refusal) => Err(refusal.into()),
@@ -35,11 +37,9 @@ pub(super) async fn begin(
 /// `PUT /v1/deposits/{bundle}/fragments/{i}` (4.2).
 pub(super) async fn fragment(
     State(trust): State<Arc<Trust>>,
-    peer: Peer,
     Path((bundle, index)): Path<(String, String)>,
-    Raw(body): Raw,
+    Message { party, body, .. }: Message,
 ) -> Result<StatusCode, ApiError> {
-    let party = gateway(&trust, &peer).await?;
     let (bundle, index) = (segment::<BundleId>(&bundle)?, segment(&index)?);
     match deposit::put_fragment(&trust, &party, bundle, index, body).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
@@ -53,10 +53,9 @@ pub(super) async fn fragment(
 /// `POST /v1/deposits/{bundle}/complete` (4.3).
 pub(super) async fn complete(
     State(trust): State<Arc<Trust>>,
-    peer: Peer,
+    Enrolled { party, .. }: Enrolled,
     Path(bundle): Path<String>,
 ) -> Result<Json<Signed<Receipt>>, ApiError> {
-    let party = gateway(&trust, &peer).await?;
     let bundle = segment::<BundleId>(&bundle)?;
     match deposit::complete(&trust, &party, bundle).await {
         Ok(receipt) => Ok(Json(receipt)),

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
-use harpo_protocol::identity::{CertificateChain, EnrolResponse, Role, TrustInfo};
+use axum::extract::{FromRequest as _, Request, State};
+use harpo_protocol::identity::{CertificateChain, EnrolResponse, TrustInfo};
 use harpo_protocol::sign::Signed;
 use harpo_service::http::{ApiError, Json, Peer, Raw};
 
-use super::{gateway, parse, party};
+use super::{Enrolled, Members, Message, parse};
 use crate::enrolment;
 use crate::error::refuse;
 use crate::serve::Trust;
@@ -16,21 +16,26 @@ use crate::serve::Trust;
 pub(super) async fn enrol(
     State(trust): State<Arc<Trust>>,
     peer: Peer,
-    Raw(body): Raw,
+    request: Request,
 ) -> Result<Json<EnrolResponse>, ApiError> {
     if peer.party().is_some() {
         return Err(refuse::rejected("a party that wants to enrol again"));
     }
-    Ok(Json(enrolment::enrol(&trust, &body).await?))
+    let attempt = trust.enrolments.take(peer.addr().ip(), trust.store.now());
+    let attempt = attempt.map_err(|after| {
+        refuse::busy("too many refused attempts to enrol; try again later", after)
+    })?;
+    let Raw(body) = Raw::from_request(request, &trust).await?;
+    let response = enrolment::enrol(&trust, &body).await?;
+    attempt.was_right();
+    Ok(Json(response))
 }
 
 /// `POST /v1/renew` (2.5).
 pub(super) async fn renew(
     State(trust): State<Arc<Trust>>,
-    peer: Peer,
-    Raw(body): Raw,
+    Message { party, body, .. }: Message<Members>,
 ) -> Result<Json<CertificateChain>, ApiError> {
-    let party = party(&trust, &peer, &[Role::Gateway, Role::Cloud]).await?;
     let request = parse(&body)?;
     Ok(Json(enrolment::renew(&trust, &party, &request).await?))
 }
@@ -38,10 +43,8 @@ pub(super) async fn renew(
 /// `POST /v1/passes` (2.6).
 pub(super) async fn pass(
     State(trust): State<Arc<Trust>>,
-    peer: Peer,
-    Raw(body): Raw,
+    Message { body, .. }: Message,
 ) -> Result<Json<CertificateChain>, ApiError> {
-    gateway(&trust, &peer).await?;
     let request = parse(&body)?;
     Ok(Json(enrolment::pass(&trust, &request)?))
 }
@@ -49,9 +52,8 @@ pub(super) async fn pass(
 /// `GET /v1/info` (2.7).
 pub(super) async fn info(
     State(trust): State<Arc<Trust>>,
-    peer: Peer,
+    _: Enrolled,
 ) -> Result<Json<Signed<TrustInfo>>, ApiError> {
-    gateway(&trust, &peer).await?;
     Ok(Json(trust.store.signing.sign(&TrustInfo {
         sealing_key: trust.opening.sealing_key(),
         layout: trust.config.layout(),

@@ -33,10 +33,29 @@ pub(crate) struct Bundle {
     /// How many.
     pub(crate) fragments: u32,
     /// Whether its generation is sealed.
+    pub(crate) in_cloud: bool,
+    /// Whether it is read from the stack: its generation is sealed, and no longer in the upload cache.
     pub(crate) in_stack: bool,
 }
 
-type Row = (i64, Vec<u8>, Vec<u8>, String, Vec<u8>, i64, Option<String>);
+impl Bundle {
+    /// Whether its fragments may be in the upload cache, and wanted there: until it is read from the stack, and of an
+    /// erased one until [`cleared`].
+    pub(crate) fn is_cached(&self) -> bool {
+        !self.in_stack && self.fragments > 0
+    }
+}
+
+type Row = (
+    i64,
+    Vec<u8>,
+    Vec<u8>,
+    String,
+    Vec<u8>,
+    i64,
+    Option<String>,
+    Option<bool>,
+);
 
 pub(crate) async fn find(
     db: impl SqliteExecutor<'_>,
@@ -44,15 +63,16 @@ pub(crate) async fn find(
 ) -> Result<Option<Bundle>, TrustError> {
     let row: Option<Row> = sqlx::query_as(
         "SELECT bundle.number, bundle.id, origin, bundle.state, digest, length(fragments) / 32, \
-         generation.state FROM bundle \
+         generation.state, generation.cached FROM bundle \
          LEFT JOIN generation ON generation.number = bundle.generation WHERE bundle.id = ?",
     )
     .bind(id.0.as_slice())
     .fetch_optional(db)
     .await?;
-    let Some((number, id, origin, state, digest, fragments, generation)) = row else {
+    let Some((number, id, origin, state, digest, fragments, generation, cached)) = row else {
         return Ok(None);
     };
+    let in_cloud = generation.is_some_and(|state| state == "sealed" || state == "retired");
     let state = match state.as_str() {
         "receiving" => State::Receiving,
         "placed" => State::Placed,
@@ -66,7 +86,8 @@ pub(crate) async fn find(
         state,
         digest: bytes!(Digest, digest)?,
         fragments: fragments as u32,
-        in_stack: generation.is_some_and(|state| state == "sealed" || state == "retired"),
+        in_cloud,
+        in_stack: in_cloud && cached == Some(false),
     }))
 }
 
@@ -201,12 +222,9 @@ pub(crate) async fn forget(tx: &mut SqliteConnection, number: i64) -> Result<(),
 }
 
 /// Destroys a bundle's keys and what the catalogue says of it (12.1). Deleted bytes are overwritten in the
-/// database file. Slots that are leaving keep the placement keys that their bytes are
+/// database file, as it is opened ([`crate::Folder`]). Slots that are leaving keep the placement keys that their bytes are
 /// made with until the generation is sealed; without the content key these open nothing.
 pub(crate) async fn erase(tx: &mut SqliteConnection, bundle: &Bundle) -> Result<(), TrustError> {
-    sqlx::query("PRAGMA secure_delete = ON")
-        .execute(&mut *tx)
-        .await?;
     for statement in [
         "DELETE FROM instance WHERE bundle = ?",
         "DELETE FROM series WHERE bundle = ?",
@@ -271,4 +289,34 @@ pub(crate) async fn abandoned(
             .fetch_all(db)
             .await?;
     ids.into_iter().map(|id| bytes!(BundleId, id)).collect()
+}
+
+/// What one party has in trust's hands and not yet in the cloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Deposits that were begun and not completed.
+    pub(crate) open: u64,
+    /// Fragments in the upload cache, or announced for it.
+    pub(crate) fragments: u64,
+}
+
+pub(crate) async fn held(tx: &mut SqliteConnection, origin: PartyId) -> Result<Held, TrustError> {
+    let (open, receiving): (i64, i64) = sqlx::query_as(
+        "SELECT count(*), coalesce(sum(length(fragments)), 0) / 32 FROM bundle \
+         WHERE state = 'receiving' AND origin = ?",
+    )
+    .bind(origin.0.as_slice())
+    .fetch_one(&mut *tx)
+    .await?;
+    let waiting: i64 = sqlx::query_scalar(
+        "SELECT coalesce(sum(length(fragments)), 0) / 32 FROM bundle \
+         WHERE generation IN (SELECT number FROM generation WHERE cached = 1) AND origin = ?",
+    )
+    .bind(origin.0.as_slice())
+    .fetch_one(tx)
+    .await?;
+    Ok(Held {
+        open: open as u64,
+        fragments: (receiving + waiting) as u64,
+    })
 }

@@ -94,8 +94,8 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// What contradicts earlier deposits, if anything does: an instance that exists with other content,
-/// or a study that the same hospital deposited for another patient.
+/// What contradicts earlier deposits of the same hospital, if anything does: an instance that exists with other
+/// content, or a study for another patient. Other hospitals' are not looked at: a refusal would tell what they have.
 pub(crate) async fn contradiction(
     tx: &mut SqliteConnection,
     number: i64,
@@ -103,7 +103,8 @@ pub(crate) async fn contradiction(
     let instance: Option<String> = sqlx::query_scalar(
         "SELECT new.uid FROM instance new \
          JOIN instance old ON old.uid = new.uid AND old.bundle != new.bundle AND old.sha256 != new.sha256 \
-         JOIN bundle ON bundle.number = old.bundle AND bundle.state = 'placed' \
+         JOIN bundle mine ON mine.number = new.bundle \
+         JOIN bundle theirs ON theirs.number = old.bundle AND theirs.state = 'placed' AND theirs.origin = mine.origin \
          WHERE new.bundle = ? LIMIT 1",
     )
     .bind(number)
@@ -128,6 +129,31 @@ pub(crate) async fn contradiction(
             "study {uid} was deposited before for another patient ID; check which patient it belongs to"
         )
     }))
+}
+
+/// The same between hospitals, for the operator's eyes: the other's bundle, and what stands in both.
+pub(crate) async fn foreign_contradiction(
+    tx: &mut SqliteConnection,
+    number: i64,
+) -> Result<Option<(BundleId, String)>, TrustError> {
+    let found: Option<(Vec<u8>, String)> = sqlx::query_as(
+        "SELECT theirs.id, 'SOP instance ' || new.uid FROM instance new \
+         JOIN instance old ON old.uid = new.uid AND old.bundle != new.bundle AND old.sha256 != new.sha256 \
+         JOIN bundle mine ON mine.number = new.bundle \
+         JOIN bundle theirs ON theirs.number = old.bundle AND theirs.state = 'placed' AND theirs.origin != mine.origin \
+         WHERE new.bundle = ?1 \
+         UNION ALL \
+         SELECT theirs.id, 'study ' || mine.study FROM bundle mine \
+         JOIN bundle theirs ON theirs.study = mine.study AND theirs.state = 'placed' \
+           AND theirs.origin != mine.origin AND theirs.patient != mine.patient \
+         WHERE mine.number = ?1 LIMIT 1",
+    )
+    .bind(number)
+    .fetch_optional(tx)
+    .await?;
+    found
+        .map(|(id, what)| Ok((bytes!(BundleId, id)?, what)))
+        .transpose()
 }
 
 /// Conditions that the database can check before anything else.

@@ -5,7 +5,7 @@ use harpo_protocol::cell::open_cell;
 use harpo_protocol::domain::sha256;
 use harpo_protocol::fragment;
 use harpo_protocol::id::{BundleId, GenerationId, Nonce};
-use harpo_protocol::release::{Notice, Release, Secrets, Source};
+use harpo_protocol::release::{Access, Notice, Release, Secrets, Source};
 use harpo_protocol::search::{LocateRequest, LocateResponse};
 use harpo_protocol::stack::StackDescriptor;
 use harpo_service::http::ClientError;
@@ -287,6 +287,64 @@ async fn locating_shows_what_may_be_searched() {
     let found: LocateResponse = b.post("/v1/locate", &nurse).await.unwrap();
     let ids: Vec<_> = found.bundles.iter().map(|l| (l.bundle, l.origin)).collect();
     assert_eq!(ids, [(second.id, b.party)]);
+}
+
+/// Somebody reads the log while a bundle is erased: the keys in it must not outlive that.
+#[tokio::test]
+async fn erasure_waits_for_readers_of_the_databases_log() {
+    let network = Network::new().await;
+    let a = network.gateway("A").await;
+    let bundle = a.deposit(&Spec::new("1.1", 1)).await;
+    let mut reader = network.trust.store.db.read().begin().await.unwrap();
+    let seen: i64 = sqlx::query_scalar("SELECT count(*) FROM bundle")
+        .fetch_one(&mut *reader)
+        .await
+        .unwrap();
+    assert_eq!(seen, 1);
+    let slow = tokio::spawn(async move {
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        drop(reader);
+    });
+    let operator = network.operator().await;
+    let done = operator.erase(bundle.id, "r", true).await.unwrap();
+    assert!(done.log_emptied && slow.is_finished());
+    let key = serde_json::to_string(&bundle.request.content_key).unwrap();
+    let part = &key.as_bytes()[key.len() - 60..key.len() - 20];
+    for name in ["trust.db", "trust.db-wal"] {
+        let bytes = std::fs::read(network.folder().path().join(name)).unwrap();
+        assert!(!bytes.windows(part.len()).any(|w| w == part), "{name}");
+    }
+}
+
+/// Tickets of one release must not be told by their time from those of others.
+#[tokio::test]
+async fn tickets_expire_with_the_minute() {
+    let mut network = Network::new().await;
+    let (a, b) = (network.gateway("A").await, network.gateway("B").await);
+    let first = a.deposit(&Spec::new("1.1", 1)).await;
+    let second = a.deposit(&Spec::new("1.2", 1)).await;
+    network.seal().await;
+    let mut seen = Vec::new();
+    for (bundle, after) in [(&first, 17), (&second, 20_021)] {
+        network
+            .clock
+            .advance(std::time::Duration::from_millis(after));
+        let release = b.release(bundle.id, &treating(), false).await.unwrap();
+        let Some(Access {
+            source: Source::Stack { tickets, .. },
+            ..
+        }) = release.access
+        else {
+            panic!("not in the stack");
+        };
+        for ticket in tickets {
+            let expires = ticket.verify(&b.trust_key).unwrap().expires;
+            assert!(expires >= network.clock.now() + std::time::Duration::from_secs(300));
+            assert_eq!(expires, expires.minute_before());
+            seen.push(expires);
+        }
+    }
+    assert_eq!(seen[0], seen[1]);
 }
 
 #[tokio::test]

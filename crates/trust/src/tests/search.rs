@@ -1,5 +1,5 @@
 use harpo_protocol::access::Purpose;
-use harpo_protocol::search::{Level, SearchResponse};
+use harpo_protocol::search::{Level, LocateRequest, LocateResponse, SearchResponse};
 
 use super::network::*;
 use crate::policy::Consent;
@@ -194,4 +194,102 @@ async fn keys_that_are_no_tags_are_refused() {
         let outcome = a.post::<SearchResponse>("/v1/search", &request).await;
         assert_eq!(code(outcome), "malformed", "{bad}");
     }
+}
+
+/// Hospitals that use one StudyInstanceUID for different patients, by mistake or on purpose: nobody sees the
+/// images of two patients as one study.
+#[tokio::test]
+async fn a_study_is_of_one_patient_whoever_deposits() {
+    let network = Network::new().await;
+    let (a, b, c) = (
+        network.gateway("A").await,
+        network.gateway("B").await,
+        network.gateway("C").await,
+    );
+    let first = a.deposit(&Spec::new("1.1", 1)).await;
+    let mut mixed_up = Spec::new("1.1", 1);
+    mixed_up.patient = "P2";
+    mixed_up.modality = "US";
+    mixed_up.series = vec![("1.1.9".into(), vec![("1.1.9.1".into(), 1)])];
+    let other = b.deposit(&mixed_up).await;
+    // A part of the study from a hospital that names the same patient.
+    let mut part = Spec::new("1.1", 1);
+    part.modality = "SR";
+    part.series = vec![("1.1.8".into(), vec![("1.1.8.1".into(), 1)])];
+    let part = c.deposit(&part).await;
+
+    for (who_asks, patient, modalities, bundles) in [
+        // Neither of them, in C's case with the same patient.
+        (
+            &c,
+            "P1",
+            serde_json::json!(["CT", "SR"]),
+            vec![first.id, part.id],
+        ),
+        (
+            &a,
+            "P1",
+            serde_json::json!(["CT", "SR"]),
+            vec![first.id, part.id],
+        ),
+        // At B its own patient is right.
+        (&b, "P2", serde_json::json!(["US"]), vec![other.id]),
+    ] {
+        for level in [Level::Study, Level::Series, Level::Instance] {
+            let found = who_asks.search(&treating(), level, &[]).await;
+            assert!(!found.rows.is_empty());
+            for row in &found.rows {
+                assert_eq!(row["00100020"]["Value"][0], patient);
+                assert_eq!(row["00080061"]["Value"], modalities);
+            }
+        }
+        let absent = if patient == "P1" { "P2" } else { "P1" };
+        let found = who_asks
+            .search(&treating(), Level::Study, &[("00100020", absent)])
+            .await;
+        assert!(
+            found.rows.is_empty(),
+            "{absent} has no study of that UID here"
+        );
+        let request = LocateRequest {
+            requester: treating(),
+            study_instance_uid: "1.1".into(),
+        };
+        let located: LocateResponse = who_asks.post("/v1/locate", &request).await.unwrap();
+        let located: Vec<_> = located.bundles.iter().map(|l| l.bundle).collect();
+        assert_eq!(located, bundles);
+    }
+}
+
+/// Without an identifier there is nothing to agree on.
+#[tokio::test]
+async fn unnamed_patients_of_different_hospitals_are_not_one() {
+    let network = Network::new().await;
+    let (a, b) = (network.gateway("A").await, network.gateway("B").await);
+    let mut unnamed = Spec::new("1.1", 1);
+    unnamed.patient = "";
+    let (first, second) = (a.deposit(&unnamed).await, b.deposit(&unnamed).await);
+    for (gateway, own) in [(&a, first.id), (&b, second.id)] {
+        let request = LocateRequest {
+            requester: treating(),
+            study_instance_uid: "1.1".into(),
+        };
+        let located: LocateResponse = gateway.post("/v1/locate", &request).await.unwrap();
+        let located: Vec<_> = located.bundles.iter().map(|l| l.bundle).collect();
+        assert_eq!(located, [own]);
+    }
+}
+
+#[tokio::test]
+async fn searches_by_too_many_keys_are_refused() {
+    let network = Network::new().await;
+    let a = network.gateway("A").await;
+    let keys: std::collections::BTreeMap<String, String> = (0..65)
+        .map(|n| (format!("{n:08X}"), String::new()))
+        .collect();
+    let request = serde_json::json!({
+        "requester": treating(), "level": "study", "matching": keys, "limit": 1, "offset": 0,
+    });
+    let outcome = a.post::<SearchResponse>("/v1/search", &request).await;
+    assert_eq!(code(outcome), "malformed");
 }
