@@ -70,6 +70,8 @@ slots_per_generation = 32
 [mixing]
 seal_when_full_share = 1.0
 seal_after_seconds = 86400
+seal_grid_seconds = 0
+cache_grace_seconds = 0
 ";
 const QUICK_GATEWAY: &str = "
 [outsource]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use harpo_protocol::Malformed;
 use harpo_protocol::cell::Layout;
 use harpo_protocol::placement::{Mixing, SealRule};
+use harpo_protocol::time::Timestamp;
 use harpo_service::config::{AdminConfig, LogConfig};
 use serde::Deserialize;
 
@@ -154,6 +155,11 @@ pub struct MixingConfig {
     /// At most one slot leaves in this time, at its ticks; 0 is as fast as possible, and shows how long each took
     /// to put together.
     pub slot_interval_milliseconds: u64,
+    /// A closed generation's slots begin to leave at a multiple of this time of day; 0 is at once, and shows when
+    /// something was deposited.
+    pub seal_grid_seconds: u64,
+    /// How long a sealed generation is still read from the upload cache: meanwhile gateways fetch its hint.
+    pub cache_grace_seconds: u64,
 }
 
 impl Default for MixingConfig {
@@ -164,6 +170,8 @@ impl Default for MixingConfig {
             seal_when_full_share: 0.9,
             seal_after_seconds: 24 * 3600,
             slot_interval_milliseconds: 10,
+            seal_grid_seconds: 300,
+            cache_grace_seconds: 120,
         }
     }
 }
@@ -362,6 +370,21 @@ impl TrustConfig {
         Duration::from_millis(self.mixing.slot_interval_milliseconds)
     }
 
+    /// When the slots of a generation that is closed now begin to leave: the next multiple of the grid since the
+    /// Unix epoch, which is a round time of day if the grid divides the day.
+    pub(crate) fn seal_moment(&self, now: Timestamp) -> Timestamp {
+        let grid = self.mixing.seal_grid_seconds.saturating_mul(1000);
+        match now.0.checked_rem(grid) {
+            None | Some(0) => now,
+            Some(past) => Timestamp(now.0.saturating_add(grid - past)),
+        }
+    }
+
+    /// How long a sealed generation is read from the upload cache.
+    pub(crate) fn cache_grace(&self) -> Duration {
+        Duration::from_secs(self.mixing.cache_grace_seconds)
+    }
+
     /// When generations are sealed.
     pub fn seal_rule(&self) -> SealRule {
         SealRule {
@@ -397,7 +420,7 @@ const QUERIES: u64 = 64;
 
 /// Slots that share a polynomial: the power of two that costs a consumer the fewest bytes over 64 queries,
 /// where each query sends ⌈slots / t⌉ polynomials of 13,824 bytes and the hint, downloaded once, has about
-/// 1.58 t slots' bytes (docs/oblivious-encoding.md). For 512 slots of 4 MiB it is 8. Depends on
+/// 1.58 t slots' bytes (docs/oblivious-encoding.md). For 64 slots of 4 MiB it is 4. Depends on
 /// public figures only.
 pub fn interleave(slots: u32, slot_bytes: u64) -> u32 {
     let largest = slots.next_power_of_two().min(MAX_INTERLEAVE);
@@ -449,8 +472,8 @@ mod tests {
             "[ring]\nmax_generations_per_stack = 40",
             "[ring]\nmax_polynomials_per_stack = 0",
             "[ring]\nmax_polynomials_per_stack = 1025",
-            // 512 slots, eight to a polynomial.
-            "[ring]\nmax_polynomials_per_stack = 63",
+            // 64 slots, four to a polynomial.
+            "[ring]\nmax_polynomials_per_stack = 15",
             "[certificates]\nvalidity_days = 0",
         ] {
             let config: TrustConfig = toml::from_str(bad).unwrap();
@@ -475,7 +498,20 @@ mod tests {
     }
 
     #[test]
+    fn sealing_begins_at_multiples_of_the_grid() {
+        let mut config = TrustConfig::default();
+        for (now, begins) in [(600_000, 600_000), (600_001, 900_000), (899_999, 900_000)] {
+            assert_eq!(config.seal_moment(Timestamp(now)), Timestamp(begins));
+        }
+        config.mixing.seal_grid_seconds = 0;
+        assert_eq!(config.seal_moment(Timestamp(600_001)), Timestamp(600_001));
+        config.mixing.seal_grid_seconds = u64::MAX;
+        assert!(config.seal_moment(Timestamp(600_001)) > Timestamp(600_001));
+    }
+
+    #[test]
     fn the_interleaving_follows_the_sizes() {
+        assert_eq!(interleave(64, 4 << 20), 4);
         assert_eq!(interleave(512, 4 << 20), 8);
         assert_eq!(interleave(1, 4 << 20), 1);
         assert!([32, 64].contains(&interleave(16_384, 4 << 20)));
