@@ -165,6 +165,13 @@ pub enum Event {
         /// What the cloud has; none if it only said that it is something else.
         found: Option<Digest>,
     },
+    /// The cloud did not prove that it has what it sealed.
+    SlotsUnproven {
+        /// Of this generation.
+        generation: GenerationId,
+        /// The slots in question. If it refused to prove, all that it was asked for.
+        slots: Vec<u32>,
+    },
     /// A bundle's keys were destroyed.
     Erased {
         /// Which one.
@@ -188,6 +195,10 @@ pub enum Event {
     },
 }
 
+fn once() -> u64 {
+    1
+}
+
 /// An entry of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -195,10 +206,6 @@ pub struct Entry {
     pub at: Timestamp,
     /// What.
     #[serde(flatten)]
-fn once() -> u64 {
-    1
-}
-
     pub event: Event,
 }
 

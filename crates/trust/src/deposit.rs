@@ -401,13 +401,18 @@ async fn place(
     Err(refuse::too_large("the bundle does not fit a generation").into())
 }
 
-/// Closes a generation, and records it.
+/// Closes a generation, and records it. Its slots leave on the grid (5.5), unless the operator asked for it.
 pub(crate) async fn begin_sealing(
     trust: &Trust,
     tx: &mut SqliteConnection,
     generation: &Generation,
 ) -> Result<(), TrustError> {
-    generations::begin_sealing(tx, generation, &mut random::system()).await?;
+    let now = trust.store.now();
+    let leaves = match generation.asked {
+        true => now,
+        false => trust.config.seal_moment(now),
+    };
+    generations::begin_sealing(tx, generation, leaves, &mut random::system()).await?;
     let event = Event::Sealing {
         generation: generation.id,
     };

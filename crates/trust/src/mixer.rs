@@ -8,33 +8,32 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harpo_protocol::id::Digest;
 use harpo_protocol::placement::OpenGeneration;
-use harpo_protocol::stack::{Figures, GenerationStatus, SealRequest, slots_digest};
 use harpo_protocol::time::Timestamp;
 use harpo_service::causes::causes;
-use harpo_service::http::{Client, ClientError};
+use harpo_service::http::Client;
 use harpo_service::random;
 use harpo_service::retry::Backoff;
-use rand_core::Rng as _;
 use sqlx::SqliteConnection;
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::Event;
-use crate::config::interleave;
 use crate::deposit;
-use crate::error::{TrustError, damaged};
+use crate::error::TrustError;
 use crate::serve::Trust;
 use crate::store::generations::{self, Generation, State};
 use crate::store::slots::Leaving;
-use crate::store::{bundles, slots, stacks};
+use crate::store::{bundles, slots};
 
 mod assemble;
 mod departures;
 mod pace;
+mod proofs;
+mod remedy;
+mod sealing;
 
 use departures::{Departures, Destination};
 use pace::Pace;
+use remedy::remedy;
 
 /// How often the state is looked at when nothing happens: the operator's wish to seal arrives through
 /// the database.
@@ -44,8 +43,6 @@ const BATCH: usize = 16;
 /// How long before its drawn time a slot is closed (5.3), so that it can be put together ahead. Longer
 /// than [`LOOK_EVERY`].
 const CLOSE_AHEAD: Duration = Duration::from_secs(5);
-/// Longest answer of the cloud about a generation.
-const STATUS_BYTES: usize = 64 << 10;
 
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,26 +215,30 @@ impl Mixer {
         }
     }
 
-    /// Sends some of the slots whose time has come: all of them while the generation is being sealed, else those
+    /// Sends some of the slots whose time has come: all of them when the generation leaves as a whole, else those
     /// whose drawn time is there; the others are put together meanwhile.
     async fn send_slots(&mut self, generation: &Generation) -> Result<Progress, TrustError> {
         let number = generation.number;
         let known = self.departures.remove(&number);
-        let leaving = slots::leaving(self.trust.store.db.read(), number).await?;
-        let sealing = generation.state == State::Sealing;
+        let mut leaving = slots::leaving(self.trust.store.db.read(), number).await?;
+        let now = self.trust.store.now();
+        let whole = leaves_as_a_whole(generation, now);
+        if !whole {
+            // Those without a time of their own wait for that moment.
+            leaving.retain(|slot| slot.at.is_some());
+            self.wake_at(generation.leaves);
+        }
         if leaving.is_empty() {
-            return match sealing {
+            return match whole {
                 true => self.begin_encoding(generation).await,
                 false => Ok(Progress::Idle),
             };
         }
         let mut departures = known
-            .filter(|known| known.fit(generation, &leaving))
-            .unwrap_or_else(|| Departures::begin(&self.trust, generation, &leaving));
-        let now = self.trust.store.now();
-        let later = |slot: &&Leaving| !sealing && slot.at.is_some_and(|at| at > now);
-        let next = leaving.iter().find(later).and_then(|slot| slot.at);
-        self.next_departure = self.next_departure.into_iter().chain(next).min();
+            .filter(|known| known.fit(&leaving, whole))
+            .unwrap_or_else(|| Departures::begin(&self.trust, generation, &leaving, whole));
+        let later = |slot: &&Leaving| !whole && slot.at.is_some_and(|at| at > now);
+        self.wake_at(leaving.iter().find(later).and_then(|slot| slot.at));
         let due = leaving.len() - leaving.iter().filter(later).count();
         if due > 0 {
             let to = Destination {
@@ -255,146 +256,25 @@ impl Mixer {
         })
     }
 
-    /// All slots have left: fixes the request to seal (6.2).
-    async fn begin_encoding(&self, generation: &Generation) -> Result<Progress, TrustError> {
-        let mut tx = self.trust.store.db.begin("seal").await?;
-        let digests = slots::digests(&mut tx, generation.number).await?;
-        let slots = slots_digest(digests);
-        let request = match &generation.request {
-            // Sent again: nothing about it changes.
-            Some(request) if request.slots == slots => request.clone(),
-            Some(_) => return Err(damaged("a slot")),
-            None => SealRequest {
-                figures: self.figures(generation),
-                slots,
-            },
-        };
-        generations::begin_encoding(&mut tx, generation.number, &request).await?;
-        tx.commit().await?;
-        Ok(Progress::More)
+    /// Looks again at this time, if nothing comes before.
+    fn wake_at(&mut self, at: Option<Timestamp>) {
+        self.next_departure = self.next_departure.into_iter().chain(at).min();
     }
 
-    fn figures(&self, generation: &Generation) -> Figures {
-        let layout = &generation.layout;
-        let mut seed = Digest([0; 32]);
-        random::system().fill_bytes(&mut seed.0);
-        let ring = &self.trust.config.ring;
-        Figures {
-            slots: layout.slots,
-            slot_bytes: layout.slot_bytes(),
-            parameter_set: ring.parameter_set,
-            interleave: ring
-                .interleave
-                .unwrap_or_else(|| interleave(layout.slots, layout.slot_bytes().into())),
-            seed,
-        }
-    }
-
-    /// Asks the cloud to seal, and how far it is (6.2, 6.3).
-    async fn look_at_sealing(&self, generation: &Generation) -> Result<Progress, TrustError> {
-        let request = generation
-            .request
-            .as_ref()
-            .ok_or_else(|| damaged("a seal request"))?;
-        let path = format!("/v1/generations/{}", generation.id);
-        let status = match self.cloud.get(&path).send_json(STATUS_BYTES).await {
-            Ok(GenerationStatus::Open { .. }) => {
-                let asked = self.cloud.post(&format!("{path}/seal")).json(request);
-                asked.send_json(STATUS_BYTES).await
-            }
-            other => other,
-        };
-        match status {
-            Ok(GenerationStatus::Sealed {
-                slots,
-                hint,
-                hint_bytes,
-            }) if slots == request.slots => {
-                self.sealed(generation, slots, hint, hint_bytes).await?;
-                Ok(Progress::More)
-            }
-            Ok(GenerationStatus::Sealed { slots, .. }) => {
-                self.mismatch(generation, request.slots, Some(slots)).await
-            }
-            // It compares what it recorded at writing, too.
-            Err(error) if error.code() == Some("conflict") => {
-                self.mismatch(generation, request.slots, None).await
-            }
-            Ok(GenerationStatus::Sealing | GenerationStatus::Open { .. }) => Ok(Progress::Idle),
-            Err(error) if lost_slots(&error) => {
-                self.send_again(generation).await?;
-                Err(error.into())
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The generation is in a stack from this transaction on.
-    async fn sealed(
-        &self,
-        generation: &Generation,
-        slots: Digest,
-        hint: Digest,
-        hint_bytes: u64,
-    ) -> Result<(), TrustError> {
-        let store = &self.trust.store;
-        let mut tx = store.db.begin("sealed").await?;
-        let now = store.now();
-        generations::sealed(&mut tx, generation.number, hint, hint_bytes, now).await?;
-        let bounds = self.trust.config.stack_bounds();
-        stacks::gather(&mut tx, bounds, &store.signing, now).await?;
-        let event = Event::Sealed {
-            generation: generation.id,
-            slots,
-            hint,
-        };
-        store.audit(&mut tx, event).await?;
-        tx.commit().await?;
-        tracing::info!(generation = %generation.id, "sealed");
-        Ok(())
-    }
-
-    /// The cloud has other bytes than trust sent (threat T3): an alarm. The fragments stay cached and
-    /// readable from here; the slots are sent again, in case that the cloud can mend itself.
-    async fn mismatch(
-        &self,
-        generation: &Generation,
-        expected: Digest,
-        found: Option<Digest>,
-    ) -> Result<Progress, TrustError> {
-        tracing::error!(
-            generation = %generation.id, %expected, ?found,
-            "the cloud's slots are not what was sent; nothing is released from it"
-        );
-        let event = Event::SealMismatch {
-            generation: generation.id,
-            expected,
-            found,
-        };
-        self.trust.store.audit_alone(event).await?;
-        self.send_again(generation).await?;
-        Err(TrustError::Usage(
-            "the cloud's digest of the slots is not the expected one".to_owned(),
-        ))
-    }
-
-    async fn send_again(&self, generation: &Generation) -> Result<(), TrustError> {
-        let mut tx = self.trust.store.db.begin("send again").await?;
-        generations::send_again(&mut tx, generation.number).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// Removes fragments that nobody needs here any more: of sealed generations, and of erased bundles.
+    /// Removes fragments that nobody needs here any more: of generations that have been sealed for a while, and of
+    /// erased bundles.
     async fn clear_cache(&self) -> Result<(), TrustError> {
         let (store, cache) = (&self.trust.store, &self.trust.cache);
-        for number in generations::cached(store.db.read()).await? {
+        let until = store.now() - self.trust.config.cache_grace();
+        for number in generations::cached(store.db.read(), until).await? {
+            // First said, then done: no release names the cache for what is half gone. After a crash in between, the
+            // rest is removed as what nobody wants.
+            let mut tx = store.db.begin("clear cache").await?;
+            generations::no_longer_cached(&mut tx, number).await?;
+            tx.commit().await?;
             for bundle in bundles::of_generation(store.db.read(), number).await? {
                 cache.remove(bundle).await?;
             }
-            let mut tx = store.db.begin("cache cleared").await?;
-            generations::no_longer_cached(&mut tx, number).await?;
-            tx.commit().await?;
         }
         for bundle in bundles::erased_without_cells(store.db.read()).await? {
             cache.remove(bundle).await?;
@@ -406,12 +286,15 @@ impl Mixer {
     }
 }
 
-/// Whether the cloud says that it does not have all the slots.
-fn lost_slots(error: &ClientError) -> bool {
-    matches!(error.code(), Some("not_found" | "incomplete"))
+/// Whether all slots of a generation leave now, in random order (5.5).
+fn leaves_as_a_whole(generation: &Generation, now: Timestamp) -> bool {
+    generation.state == State::Sealing && generation.leaves.is_none_or(|at| at <= now)
 }
 
 fn log(what: &str, error: &TrustError) {
     let why: Vec<String> = causes(error).map(ToString::to_string).collect();
-    tracing::warn!(error = why.join(": "), "{what}");
+    match remedy(error) {
+        Some(remedy) => tracing::error!(error = why.join(": "), remedy, "{what}"),
+        None => tracing::warn!(error = why.join(": "), "{what}"),
+    }
 }

@@ -11,4 +11,5 @@ mod network;
 mod pacing;
 mod release;
 mod running;
+mod sealing;
 mod search;

@@ -14,7 +14,7 @@ use super::assemble;
 use super::pace::{Ahead, Pace};
 use crate::error::{TrustError, damaged};
 use crate::serve::Trust;
-use crate::store::generations::{Generation, State};
+use crate::store::generations::Generation;
 use crate::store::slots::{self, Leaving};
 
 /// Uploads at a time.
@@ -30,17 +30,22 @@ pub(super) struct Ready {
 /// The slots of a generation that are leaving, in the order in which they do. What is lost with it, in a
 /// failure or a restart, is put together again, the same bytes.
 pub(super) struct Departures {
-    state: State,
+    shuffled: bool,
     order: VecDeque<u32>,
     ahead: Ahead<Result<Ready, TrustError>>,
 }
 
 impl Departures {
-    /// Begins to put them together. While the generation is sealed they leave in random order (5.4, 5.5), before
+    /// Begins to put them together. When a generation leaves as a whole it does so in random order (5.4, 5.5), before
     /// that in the order of their times (5.3), which is `leaving`'s.
-    pub(super) fn begin(trust: &Arc<Trust>, generation: &Generation, leaving: &[Leaving]) -> Self {
+    pub(super) fn begin(
+        trust: &Arc<Trust>,
+        generation: &Generation,
+        leaving: &[Leaving],
+        shuffled: bool,
+    ) -> Self {
         let mut order: Vec<u32> = leaving.iter().map(|slot| slot.slot).collect();
-        if generation.state == State::Sealing {
+        if shuffled {
             // What is left of a uniformly random order may be shuffled again: nothing need be remembered
             // over restarts.
             shuffle(&mut order, &mut random::system());
@@ -51,16 +56,16 @@ impl Departures {
             async move { ready(&trust, &generation, slot).await }
         });
         Self {
-            state: generation.state,
+            shuffled,
             order: order.into(),
             ahead: Ahead::of(ready),
         }
     }
 
-    /// Whether it has these slots left, and no others.
-    pub(super) fn fit(&self, generation: &Generation, leaving: &[Leaving]) -> bool {
+    /// Whether it has these slots left, and no others, in an order of this kind.
+    pub(super) fn fit(&self, leaving: &[Leaving], shuffled: bool) -> bool {
         let mine: BTreeSet<u32> = self.order.iter().copied().collect();
-        self.state == generation.state && mine == leaving.iter().map(|slot| slot.slot).collect()
+        self.shuffled == shuffled && mine == leaving.iter().map(|slot| slot.slot).collect()
     }
 
     /// How many are ready.

@@ -50,6 +50,10 @@ pub(crate) struct Generation {
     pub(crate) asked: bool,
     pub(crate) layout: Layout,
     pub(crate) request: Option<SealRequest>,
+    /// Once it is closed: when its slots begin to leave (5.5).
+    pub(crate) leaves: Option<Timestamp>,
+    /// The cloud did not prove one of its slots (5.6).
+    pub(crate) doubted: bool,
 }
 
 type Row = (
@@ -62,10 +66,24 @@ type Row = (
     u16,
     u32,
     Option<String>,
+    Option<i64>,
+    bool,
 );
 
 fn generation(row: Row) -> Result<Generation, TrustError> {
-    let (number, id, state, first_deposit, asked, slots, cells, cell_bytes, request) = row;
+    let (
+        number,
+        id,
+        state,
+        first_deposit,
+        asked,
+        slots,
+        cells,
+        cell_bytes,
+        request,
+        leaves,
+        doubted,
+    ) = row;
     Ok(Generation {
         number,
         id: bytes!(GenerationId, id)?,
@@ -81,14 +99,16 @@ fn generation(row: Row) -> Result<Generation, TrustError> {
             .map(|text| serde_json::from_str(&text))
             .transpose()
             .map_err(|_| damaged("a seal request"))?,
+        leaves: leaves.map(|at| Timestamp(at as u64)),
+        doubted,
     })
 }
 
 /// Those that are neither sealed nor retired, oldest first.
 pub(crate) async fn unsealed(db: impl SqliteExecutor<'_>) -> Result<Vec<Generation>, TrustError> {
     sqlx::query_as::<_, Row>(
-        "SELECT number, id, state, first_deposit, asked, slots, cells, cell_bytes, request \
-         FROM generation WHERE state IN ('open', 'sealing', 'encoding') ORDER BY number",
+        "SELECT number, id, state, first_deposit, asked, slots, cells, cell_bytes, request, \
+         leaves, doubted FROM generation WHERE state IN ('open', 'sealing', 'encoding') ORDER BY number",
     )
     .fetch_all(db)
     .await?
@@ -105,8 +125,8 @@ pub(crate) async fn open(
     rng: &mut impl CryptoRng,
 ) -> Result<Generation, TrustError> {
     let row: Option<Row> = sqlx::query_as(
-        "SELECT number, id, state, first_deposit, asked, slots, cells, cell_bytes, request \
-         FROM generation WHERE state = 'open'",
+        "SELECT number, id, state, first_deposit, asked, slots, cells, cell_bytes, request, \
+         leaves, doubted FROM generation WHERE state = 'open'",
     )
     .fetch_optional(&mut *tx)
     .await?;
@@ -134,6 +154,8 @@ pub(crate) async fn open(
         asked: false,
         layout,
         request: None,
+        leaves: None,
+        doubted: false,
     })
 }
 
@@ -173,13 +195,15 @@ pub(crate) async fn note_deposit(
     Ok(())
 }
 
-/// Marks a generation as sealing and closes all its slots.
+/// Marks a generation as sealing and closes all its slots, which leave from then on.
 pub(crate) async fn begin_sealing(
     tx: &mut SqliteConnection,
     generation: &Generation,
+    leaves: Timestamp,
     rng: &mut impl CryptoRng,
 ) -> Result<(), TrustError> {
-    sqlx::query("UPDATE generation SET state = 'sealing' WHERE number = ?")
+    sqlx::query("UPDATE generation SET state = 'sealing', leaves = ? WHERE number = ?")
+        .bind(leaves.0 as i64)
         .bind(generation.number)
         .execute(&mut *tx)
         .await?;
@@ -246,15 +270,30 @@ pub(crate) async fn sealed(
     Ok(())
 }
 
-/// Sealed generations whose fragments may still be in the cache.
-pub(crate) async fn cached(db: impl SqliteExecutor<'_>) -> Result<Vec<i64>, TrustError> {
+/// The cloud did not prove a slot: it must prove all of them (5.6).
+pub(crate) async fn doubt(tx: &mut SqliteConnection, number: i64) -> Result<(), TrustError> {
+    sqlx::query("UPDATE generation SET doubted = 1 WHERE number = ?")
+        .bind(number)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Generations that were sealed until then, and whose fragments are still in the cache.
+pub(crate) async fn cached(
+    db: impl SqliteExecutor<'_>,
+    sealed_until: Timestamp,
+) -> Result<Vec<i64>, TrustError> {
     Ok(sqlx::query_scalar(
-        "SELECT number FROM generation WHERE state IN ('sealed', 'retired') AND cached = 1",
+        "SELECT number FROM generation WHERE cached = 1 \
+         AND (state = 'retired' OR (state = 'sealed' AND sealed <= ?))",
     )
+    .bind(sealed_until.0 as i64)
     .fetch_all(db)
     .await?)
 }
 
+/// Its bundles are read from the stack from this transaction on (8.5); their fragments may go.
 pub(crate) async fn no_longer_cached(
     tx: &mut SqliteConnection,
     number: i64,

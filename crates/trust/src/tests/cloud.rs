@@ -11,7 +11,9 @@ use axum::routing::{get, post, put};
 use harpo_protocol::domain::sha256;
 use harpo_protocol::id::{Digest, GenerationId};
 use harpo_protocol::identity::Role;
-use harpo_protocol::stack::{GenerationStatus, SealRequest, slots_digest};
+use harpo_protocol::stack::{
+    GenerationStatus, SealRequest, SlotProofRequest, SlotProofs, slot_proof, slots_digest,
+};
 use harpo_service::http::{ApiError, Json, Peer, Raw};
 use tokio::time::Instant;
 
@@ -34,6 +36,14 @@ pub(super) struct Cloud {
     pub(super) refuse: AtomicBool,
     /// It stays with "sealing" for so many questions.
     pub(super) slow: AtomicU32,
+    /// It has no memory to seal anything.
+    pub(super) full: AtomicBool,
+    /// What it has of each slot is the digest alone.
+    pub(super) hollow: AtomicBool,
+    /// It says that slots are damaged when it should prove them.
+    pub(super) damaged: AtomicBool,
+    /// What it was asked to prove.
+    pub(super) asked_to_prove: Mutex<Vec<SlotProofRequest>>,
 }
 
 #[derive(Clone, Default)]
@@ -50,6 +60,7 @@ impl Cloud {
             .route("/v1/generations/{generation}", get(status))
             .route("/v1/generations/{generation}/slots/{index}", put(slot))
             .route("/v1/generations/{generation}/seal", post(seal))
+            .route("/v1/generations/{generation}/proofs", post(prove))
             .with_state(Arc::clone(self))
     }
 
@@ -123,6 +134,9 @@ async fn slot(
     {
         return Err(ApiError::conflict("conflict", "other bytes"));
     }
+    if stored.request.is_some() {
+        return Err(ApiError::conflict("conflict", "sealed"));
+    }
     stored.slots.insert(index, body.to_vec());
     cloud.log.lock().unwrap().push((generation, index));
     cloud.times.lock().unwrap().push(Instant::now());
@@ -156,6 +170,13 @@ async fn seal(
     if cloud.refuse.load(Ordering::SeqCst) {
         return Err(ApiError::conflict("conflict", "other slots"));
     }
+    if cloud.full.load(Ordering::SeqCst) {
+        return Err(ApiError::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "memory_full",
+            "no memory",
+        ));
+    }
     let request: SealRequest = serde_json::from_slice(&body).unwrap();
     let mut generations = cloud.generations.lock().unwrap();
     let stored = generations.entry(generation.parse().unwrap()).or_default();
@@ -164,4 +185,34 @@ async fn seal(
     }
     stored.request = Some(request);
     Ok(Json(cloud.report(stored)))
+}
+
+async fn prove(
+    State(cloud): State<Arc<Cloud>>,
+    peer: Peer,
+    Path(generation): Path<String>,
+    Raw(body): Raw,
+) -> Result<Json<SlotProofs>, ApiError> {
+    cloud.check(&peer)?;
+    let generation: GenerationId = generation.parse().unwrap();
+    let request: SlotProofRequest = serde_json::from_slice(&body).unwrap();
+    cloud.asked_to_prove.lock().unwrap().push(request.clone());
+    if cloud.damaged.load(Ordering::SeqCst) {
+        return Err(ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "damaged",
+            "a slot is damaged",
+        ));
+    }
+    let stored = cloud.stored(generation);
+    let hollow = cloud.hollow.load(Ordering::SeqCst);
+    let proof = |slot: &u32| {
+        let bytes = &stored.slots[slot];
+        let digest = sha256(bytes);
+        let has = if hollow { &digest.0 } else { &bytes[..] };
+        slot_proof(request.nonce, generation, *slot, has)
+    };
+    Ok(Json(SlotProofs {
+        proofs: request.slots.iter().map(proof).collect(),
+    }))
 }

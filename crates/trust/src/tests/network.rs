@@ -62,7 +62,8 @@ impl Network {
         Self::with("").await
     }
 
-    /// With more lines in the configuration.
+    /// With more lines in the configuration. Unless they say otherwise, sealing waits for no round time of day, and the
+    /// cache is cleared at once.
     pub(super) async fn with(extra: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::manual(Timestamp(1_800_000_000_000));
@@ -80,7 +81,13 @@ impl Network {
             SMALL.cell_bytes, SMALL.cells_per_slot, SMALL.slots
         );
         std::fs::write(folder.config_path(), text).unwrap();
-        let config = folder.config().unwrap();
+        let mut config = folder.config().unwrap();
+        if !extra.contains("seal_grid_seconds") {
+            config.mixing.seal_grid_seconds = 0;
+        }
+        if !extra.contains("cache_grace_seconds") {
+            config.mixing.cache_grace_seconds = 0;
+        }
         let (trust, mixer, identity, addr, serving, stop) = start(&folder, &config, &clock).await;
         let network = Self {
             dir,
