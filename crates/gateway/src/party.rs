@@ -121,6 +121,20 @@ pub async fn enrol(
     files::write_durable(&enrolment, &json, 0o600).map_err(at(&enrolment))
 }
 
+/// The hospital's name and TLS identity, without its keys.
+///
+/// # Errors
+/// [`PartyError::File`], [`PartyError::Tls`], [`PartyError::Rejected`] if it is not enrolled.
+pub fn who(data_dir: &Path, clock: &Clock) -> Result<(String, Identity), PartyError> {
+    let enrolment: Enrolment = read_json(&data_dir.join(ENROLMENT))?;
+    let credential = enrolment
+        .credential
+        .verify(&enrolment.trust_key)
+        .map_err(PartyError::Rejected)?;
+    let identity = Identity::load(&identity_dir(data_dir), clock.clone())?;
+    Ok((credential.name.clone(), identity))
+}
+
 impl Party {
     /// Loads keys and identity, and asks trust for the layout; the last known one is used while
     /// trust is away.

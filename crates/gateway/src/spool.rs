@@ -13,6 +13,7 @@
 //!
 //! Names are digests and hexadecimal text, never a sender's words.
 
+pub mod count;
 mod incoming;
 mod name;
 mod recover;

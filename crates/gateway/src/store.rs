@@ -298,6 +298,14 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
+    /// Number of bundles in the local cache, and their bytes.
+    pub async fn cache_size(&self) -> Result<(u64, u64), StoreError> {
+        let row = sqlx::query("SELECT count(*), coalesce(sum(bytes), 0) FROM cached_bundles")
+            .fetch_one(self.db.read())
+            .await?;
+        Ok((unsigned(&row, 0)?, unsigned(&row, 1)?))
+    }
+
     /// Every bundle in the local cache.
     pub async fn all_cached(&self) -> Result<Vec<BundleId>, StoreError> {
         let bundles: Vec<String> = sqlx::query_scalar("SELECT bundle FROM cached_bundles")

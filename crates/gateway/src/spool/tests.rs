@@ -482,3 +482,28 @@ fn a_disk_that_fails_on_arrival_is_not_the_senders_fault() {
     let failed = spool.store(incoming, &pacs(), NOW);
     assert!(matches!(failed, Err(StoreError::Io(_))), "{failed:?}");
 }
+
+#[test]
+fn it_can_be_counted_while_it_is_in_use() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(
+        count::Counts::of(dir.path()).unwrap(),
+        count::Counts::default()
+    );
+    let spool = Spool::open(dir.path()).unwrap();
+    put(&spool, &sample(1)).unwrap();
+    put(&spool, &sample(2)).unwrap();
+    spool.close("1.2.3.1", "b").unwrap();
+    put(&spool, &sample(3)).unwrap();
+    fs::write(dir.path().join("refused/x"), b"x").unwrap();
+    let expected = count::Counts {
+        open_studies: 1,
+        open_instances: 1,
+        closed_bundles: 1,
+        closed_instances: 2,
+        set_aside: 1,
+    };
+    assert_eq!(count::Counts::of(dir.path()).unwrap(), expected);
+    assert_eq!(count::instances_of(dir.path(), "b").unwrap(), 2);
+    assert_eq!(count::instances_of(dir.path(), "c").unwrap(), 0);
+}

@@ -65,8 +65,7 @@ mod tests {
 
     #[test]
     fn a_code_is_read_from_the_command_line_or_a_file() {
-        let generated =
-            EnrolCode::generate(b"certificate", &mut harpo_service::random::system());
+        let generated = EnrolCode::generate(b"certificate", &mut harpo_service::random::system());
         let text = generated.to_text();
         let code = |words: &[&str]| {
             let words = ["harpo"].iter().chain(words);
