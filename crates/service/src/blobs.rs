@@ -72,7 +72,7 @@ impl Blobs {
     /// [`BlobError::Key`], [`BlobError::Full`], [`BlobError::Store`].
     pub async fn put(&self, key: &str, bytes: Bytes) -> Result<(), BlobError> {
         self.store
-            .put(&parse(key)?, bytes.into())
+            .put(&parse(key)?, local::in_pieces(bytes))
             .await
             .map(drop)
             .map_err(|error| BlobError::from_store(key, error))
