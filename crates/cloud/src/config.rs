@@ -9,6 +9,9 @@ use serde::Deserialize;
 #[cfg(test)]
 mod tests;
 
+/// Where the machine does not say how much memory it has.
+const FALLBACK_MEMORY_MIB: u64 = 4096;
+
 /// What an operator decides about a cloud.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,7 +41,7 @@ pub struct Limits {
     /// Slots that are received at the same time; further ones wait. Each is held in memory. Default 4.
     pub slot_uploads_at_once: u32,
     /// Memory for encoded generations, in MiB; they take 3.4 times the size of their slots. Sealing what does not
-    /// fit is refused. Default 8192.
+    /// fit is refused. Default 0: three quarters of the machine's memory.
     pub memory_limit_mib: u64,
     /// Retrievals with a good ticket that are received or answered at the same time; further ones are told to come
     /// back. Each holds its queries in memory (up to 64 of them). Default 8.
@@ -63,7 +66,7 @@ impl Default for Limits {
         Self {
             max_slot_bytes: 64 << 20,
             slot_uploads_at_once: 4,
-            memory_limit_mib: 8192,
+            memory_limit_mib: 0,
             retrievals_at_once: 8,
             tickets_at_once: 256,
             retrieval_patience_seconds: 10,
@@ -72,6 +75,27 @@ impl Default for Limits {
             ticket_memory_seconds: 3600,
         }
     }
+}
+
+impl Limits {
+    /// What `memory_limit_mib` comes to on this machine.
+    #[must_use]
+    pub fn memory_mib(&self) -> u64 {
+        match self.memory_limit_mib {
+            0 => machine_memory_mib().map_or(FALLBACK_MEMORY_MIB, |all| all * 3 / 4),
+            limit => limit,
+        }
+    }
+}
+
+/// As Linux tells it.
+fn machine_memory_mib() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib / 1024)
 }
 
 impl CloudConfig {

@@ -184,7 +184,7 @@ async fn open(
             Blobs::open(&config.objects_dir()).map_err(Error::from)?,
             &config.limits,
         ),
-        residents: Residents::new(config.limits.memory_limit_mib),
+        residents: Residents::new(config.limits.memory_mib()),
         scanner: Scanner::start()?,
         events: EventLog::open(&log).map_err(Error::file("open", &log))?,
         trust_key: enrolment.trust_key,

@@ -29,12 +29,12 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The default: 16 cells of 256 KiB in a slot, 64 slots (256 MiB) in a generation, which the cloud holds encoded
+    /// The default: 16 cells of 256 KiB in a slot, 256 slots (1 GiB) in a generation, which the cloud holds encoded
     /// in 0.84 GiB (docs/oblivious-encoding.md 10).
     pub const DEFAULT: Self = Self {
         cell_bytes: 256 << 10,
         cells_per_slot: 16,
-        slots: 64,
+        slots: 256,
     };
 
     /// Checks the bounds within which everything else works.

@@ -20,3 +20,15 @@ fn only_the_folder_must_be_said_and_unknown_keys_are_refused() {
         assert!(toml::from_str::<CloudConfig>(wrong).is_err(), "{wrong:?}");
     }
 }
+
+#[test]
+fn memory_is_a_share_of_the_machine_unless_said() {
+    let mut limits = Limits {
+        memory_limit_mib: 77,
+        ..Limits::default()
+    };
+    assert_eq!(limits.memory_mib(), 77);
+    limits.memory_limit_mib = 0;
+    let all = machine_memory_mib().unwrap();
+    assert!((1..all).contains(&limits.memory_mib()), "{all}");
+}
