@@ -47,7 +47,9 @@ impl Fixture {
 
     /// As after a start.
     async fn library(&self, limit: u64) -> Library {
-        Library::open(self.dir.path().join("cache"), limit, self.store.clone()).await.unwrap()
+        Library::open(self.dir.path().join("cache"), limit, self.store.clone())
+            .await
+            .unwrap()
     }
 
     async fn put(&self, library: &Library, number: u8, contents: &[&[u8]], now: Timestamp) {
@@ -63,7 +65,11 @@ impl Fixture {
 
     fn file(&self, number: u8, index: usize) -> PathBuf {
         let bundle = BundleId([number; 16]).to_string();
-        self.dir.path().join("cache").join(bundle).join(CachedInstance::file_name(index))
+        self.dir
+            .path()
+            .join("cache")
+            .join(bundle)
+            .join(CachedInstance::file_name(index))
     }
 }
 
@@ -85,7 +91,9 @@ async fn what_was_entered_is_found_also_after_a_restart() {
 async fn copies_that_a_power_loss_damaged_are_not_shown_after_the_restart() {
     for damage in ["truncated", "zeroed", "gone"] {
         let fixture = Fixture::new().await;
-        fixture.put(&fixture.library(1000).await, 1, &[b"image", b"other"], NOW).await;
+        fixture
+            .put(&fixture.library(1000).await, 1, &[b"image", b"other"], NOW)
+            .await;
         let file = fixture.file(1, 1);
         match damage {
             "truncated" => fs::write(&file, b"oth").unwrap(),
@@ -93,7 +101,10 @@ async fn copies_that_a_power_loss_damaged_are_not_shown_after_the_restart() {
             _ => fs::remove_file(&file).unwrap(),
         }
         let library = fixture.library(1000).await;
-        assert!(library.get(BundleId([1; 16]), NOW).await.unwrap().is_none(), "{damage}");
+        assert!(
+            library.get(BundleId([1; 16]), NOW).await.unwrap().is_none(),
+            "{damage}"
+        );
         assert!(!file.exists(), "{damage}: the damaged copy stays");
     }
 }
@@ -101,8 +112,14 @@ async fn copies_that_a_power_loss_damaged_are_not_shown_after_the_restart() {
 #[tokio::test]
 async fn leftovers_of_a_crash_are_removed_at_the_start() {
     let fixture = Fixture::new().await;
-    fixture.put(&fixture.library(1000).await, 1, &[b"a"], NOW).await;
-    let leftover = fixture.dir.path().join("cache").join(format!("{}.part", BundleId([2; 16])));
+    fixture
+        .put(&fixture.library(1000).await, 1, &[b"a"], NOW)
+        .await;
+    let leftover = fixture
+        .dir
+        .path()
+        .join("cache")
+        .join(format!("{}.part", BundleId([2; 16])));
     fs::create_dir(&leftover).unwrap();
     fixture.library(1000).await;
     assert!(!leftover.exists());
@@ -115,9 +132,15 @@ async fn the_least_recently_used_make_room_but_not_what_may_still_be_read() {
     let library = fixture.library(10).await;
     let later = NOW.after(IN_USE * 3);
     fixture.put(&library, 1, &[b"12345678"], NOW).await;
-    fixture.put(&library, 2, &[b"12345678"], NOW.after(IN_USE)).await;
+    fixture
+        .put(&library, 2, &[b"12345678"], NOW.after(IN_USE))
+        .await;
     assert!(fixture.file(1, 0).exists(), "it was in use a moment ago");
-    library.get(BundleId([1; 16]), later).await.unwrap().unwrap();
+    library
+        .get(BundleId([1; 16]), later)
+        .await
+        .unwrap()
+        .unwrap();
     fixture.put(&library, 3, &[b"1"], later).await;
     assert!(fixture.file(1, 0).exists(), "used just now");
     assert!(!fixture.file(2, 0).exists(), "idle, and beyond the limit");
