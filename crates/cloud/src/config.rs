@@ -12,6 +12,21 @@ mod tests;
 /// Where the machine does not say how much memory it has.
 const FALLBACK_MEMORY_MIB: u64 = 4096;
 
+/// The sample configuration, which says what the defaults are.
+pub const SAMPLE: &str = include_str!("../../../docs/examples/cloud.toml");
+
+/// A new cloud's `cloud.toml`: the sample, with the data beside it.
+#[must_use]
+pub fn template() -> String {
+    SAMPLE
+        .lines()
+        .map(|line| match line.starts_with("data_dir = ") {
+            true => "data_dir = \"data\"\n".to_owned(),
+            false => format!("{line}\n"),
+        })
+        .collect()
+}
+
 /// What an operator decides about a cloud.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,9 +2,14 @@ use super::*;
 
 #[test]
 fn the_sample_shows_the_defaults() {
-    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples/cloud.toml");
-    let read = CloudConfig::load(&sample).unwrap();
+    let read: CloudConfig = toml::from_str(SAMPLE).unwrap();
     assert_eq!(read, CloudConfig::new("/var/lib/harpocrates/cloud"));
+}
+
+#[test]
+fn a_new_configuration_has_its_data_beside_it() {
+    let read: CloudConfig = toml::from_str(&template()).unwrap();
+    assert_eq!(read, CloudConfig::new("data"));
 }
 
 #[test]

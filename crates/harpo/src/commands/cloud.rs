@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
-use harpo_cloud::config::CloudConfig;
+use harpo_cloud::config::{self, CloudConfig};
 use harpo_protocol::identity::EnrolCode;
 use harpo_service::clock::Clock;
 use harpo_service::files;
@@ -54,12 +54,7 @@ impl Cloud {
     }
 }
 
-async fn init(
-    dir: &Path,
-    trust: &str,
-    code: &EnrolCode,
-    server_names: Vec<String>,
-) -> Result<()> {
+async fn init(dir: &Path, trust: &str, code: &EnrolCode, server_names: Vec<String>) -> Result<()> {
     let file = dir.join(FILE);
     if file.exists() {
         bail!(
@@ -68,10 +63,10 @@ async fn init(
         );
     }
     files::create_dir_durable(dir, 0o700).with_context(|| dir.display().to_string())?;
-    let config = CloudConfig::new(dir.join("data"));
+    let defaults = CloudConfig::new(dir.join("data"));
     let code = Zeroizing::new(code.to_text());
-    harpo_cloud::enrol::enrol(&config, &code, trust, server_names, &Clock::system()).await?;
-    files::write_durable(&file, template().as_bytes(), 0o600)?;
+    harpo_cloud::enrol::enrol(&defaults, &code, trust, server_names, &Clock::system()).await?;
+    files::write_durable(&file, config::template().as_bytes(), 0o600)?;
     eprintln!("enrolled; next: harpo cloud serve --dir {}", dir.display());
     Ok(())
 }
@@ -85,19 +80,4 @@ async fn serve(dir: &Path) -> Result<()> {
     let running = harpo_cloud::serve(config, Clock::system(), shutdown).await?;
     running.finished().await;
     Ok(())
-}
-
-/// The sample configuration with its data beside it.
-fn template() -> String {
-    let sample = include_str!("../../../../docs/examples/cloud.toml");
-    sample
-        .lines()
-        .map(|line| {
-            if line.starts_with("data_dir") {
-                "data_dir = \"data\""
-            } else {
-                line
-            }
-        })
-        .fold(String::new(), |text, line| text + line + "\n")
 }

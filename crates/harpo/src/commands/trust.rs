@@ -184,11 +184,10 @@ impl Trust {
                     ConsentWord::Deny => Consent::Deny,
                     ConsentWord::Unknown => Consent::Unknown,
                 };
-                Ok(folder
-                    .operator()
-                    .await?
-                    .set_consent(&patient, origin, consent)
-                    .await?)
+                let operator = folder.operator().await?;
+                operator.set_consent(&patient, origin, consent).await?;
+                eprintln!("recorded; it holds from the next decision on");
+                Ok(())
             }
             Self::Erase {
                 folder,
@@ -241,7 +240,9 @@ async fn enrol(dir: &Dir, role: Joining, name: &str) -> Result<()> {
         .new_code(role, name, &mut random::system())
         .await?;
     println!("{}", code.to_text());
-    eprintln!("works once, until {expires}: harpo {role} init --dir DIR --trust URL --code CODE");
+    eprintln!(
+        "works once, until {expires}: harpo {role} init --dir DIR --trust URL --code-file FILE (or HARPO_CODE)"
+    );
     Ok(())
 }
 
