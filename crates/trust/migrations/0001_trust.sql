@@ -111,7 +111,7 @@ CREATE TABLE instance (
     series     INTEGER NOT NULL,
     uid        TEXT NOT NULL,
     class      TEXT NOT NULL,
-    sha256     BLOB NOT NULL,
+    dataset_sha256 BLOB NOT NULL,
     attributes TEXT NOT NULL,
     PRIMARY KEY (bundle, position)
 ) WITHOUT ROWID;

@@ -76,7 +76,7 @@ pub(crate) async fn insert(
             .await?;
         for instance in &series.instances {
             sqlx::query(
-                "INSERT INTO instance (bundle, position, series, uid, class, sha256, attributes) \
+                "INSERT INTO instance (bundle, position, series, uid, class, dataset_sha256, attributes) \
                  VALUES (?, ?, ?, ?, ?, ?, ?)",
             )
             .bind(number)
@@ -84,7 +84,7 @@ pub(crate) async fn insert(
             .bind(series_position as i64)
             .bind(&instance.sop_instance_uid)
             .bind(&instance.sop_class_uid)
-            .bind(instance.sha256.0.as_slice())
+            .bind(instance.dataset_sha256.0.as_slice())
             .bind(json(&instance.attributes)?)
             .execute(&mut *tx)
             .await?;
@@ -102,7 +102,7 @@ pub(crate) async fn contradiction(
 ) -> Result<Option<String>, TrustError> {
     let instance: Option<String> = sqlx::query_scalar(
         "SELECT new.uid FROM instance new \
-         JOIN instance old ON old.uid = new.uid AND old.bundle != new.bundle AND old.sha256 != new.sha256 \
+         JOIN instance old ON old.uid = new.uid AND old.bundle != new.bundle AND old.dataset_sha256 != new.dataset_sha256 \
          JOIN bundle mine ON mine.number = new.bundle \
          JOIN bundle theirs ON theirs.number = old.bundle AND theirs.state = 'placed' AND theirs.origin = mine.origin \
          WHERE new.bundle = ? LIMIT 1",
@@ -138,7 +138,7 @@ pub(crate) async fn foreign_contradiction(
 ) -> Result<Option<(BundleId, String)>, TrustError> {
     let found: Option<(Vec<u8>, String)> = sqlx::query_as(
         "SELECT theirs.id, 'SOP instance ' || new.uid FROM instance new \
-         JOIN instance old ON old.uid = new.uid AND old.bundle != new.bundle AND old.sha256 != new.sha256 \
+         JOIN instance old ON old.uid = new.uid AND old.bundle != new.bundle AND old.dataset_sha256 != new.dataset_sha256 \
          JOIN bundle mine ON mine.number = new.bundle \
          JOIN bundle theirs ON theirs.number = old.bundle AND theirs.state = 'placed' AND theirs.origin != mine.origin \
          WHERE new.bundle = ?1 \
