@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use harpo_service::causes::in_one_line;
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
+use super::error::disk_failure;
 use super::name::{self, FileName};
 use super::state::{Closed, Known, Open, Place, State, patient_key};
-use super::{ClosedBundle, Instance, SpoolError, at, disk_failure, sync_dir};
+use super::{ClosedBundle, Instance, SpoolError, at, sync_dir};
 use crate::dicom::{InspectError, Limits, inspect_file};
 
 /// Empties `tmp/`, and reads every file in `open/` and `closed/`.
