@@ -63,7 +63,7 @@ async fn the_cloud_sees_one_slot_a_tick_whether_real_or_cover() {
 #[tokio::test]
 async fn a_slot_with_a_time_of_its_own_is_ready_before_it() {
     let mut network =
-        Network::with("[mixing]\nmode = \"exponential\"\nmean_delay_seconds = 36000").await;
+        Network::with("[mixing]\nmode = \"exponential\"\nmean_delay_seconds = 36000\nseal_after_seconds = 31536000").await;
     let a = network.gateway("A").await;
     a.deposit(&Spec::new("1.1", 4)).await;
     let leaves: i64 = sqlx::query_scalar("SELECT leaves FROM slot")
