@@ -2,7 +2,7 @@
 //!
 //! The file system is the only truth. An instance is acknowledged after its file is synced, renamed
 //! into its study's folder, and that folder is synced. The file's name carries every fact that the
-//! file itself does not (see [`name`]), so one rename makes both durable.
+//! file itself does not (see `spool::name`), so one rename makes both durable.
 //!
 //! ```text
 //! tmp/                     arriving; emptied at start
