@@ -23,7 +23,7 @@ use futures_util::future::{BoxFuture, Shared};
 use harpo_protocol::access::Requester;
 use harpo_protocol::id::BundleId;
 use harpo_protocol::placement::below;
-use harpo_protocol::release::ReleaseRequest;
+use harpo_protocol::release::{Release, ReleaseRequest};
 use harpo_protocol::search::{LocateRequest, SearchRequest, SearchResponse};
 use harpo_protocol::time::Timestamp;
 use harpo_service::http::ClientError;
@@ -330,7 +330,8 @@ impl Inner {
             held: true,
         };
         match self.trust.release(&request).await {
-            Ok(_) => {
+            Ok(release) => {
+                note_obligations(&release);
                 self.decisions
                     .put(key, (), self.now().after(self.decision_lasts));
                 Ok(())
@@ -362,6 +363,13 @@ impl Inner {
             Err(_) => {}
         }
         lock(&self.flights).remove(&bundle);
+    }
+}
+
+/// What a permit demands is in the gateway's log; trust has told the producer.
+fn note_obligations(release: &Release) {
+    if !release.obligations.is_empty() {
+        info!(bundle = %release.bundle, obligations = ?release.obligations, "the permit has obligations");
     }
 }
 

@@ -68,6 +68,7 @@ impl Inner {
             .release(&request)
             .await
             .map_err(ConsultError::Trust)?;
+        super::note_obligations(&release);
         let party = &self.party;
         let layout = party.layout();
         let Checked {
