@@ -106,7 +106,6 @@ impl DepositError {
 const AWAY: Backoff = Backoff {
     first: Duration::from_secs(1),
     longest: Duration::from_secs(60),
-    attempts: u32::MAX,
 };
 
 /// Drives bundles from the spool to trust.

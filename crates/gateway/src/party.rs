@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use harpo_protocol::Rejected;
 use harpo_protocol::cell::Layout;
 use harpo_protocol::id::PartyId;
@@ -72,7 +71,7 @@ pub struct Party {
     opening: OpeningKey,
     trust_key: VerifyingKey,
     name: String,
-    info: ArcSwap<TrustInfo>,
+    info: Arc<TrustInfo>,
     clock: Clock,
 }
 
@@ -160,7 +159,7 @@ impl Party {
             opening: OpeningKey::from_bytes(&*opening).map_err(PartyError::Rejected)?,
             trust_key: enrolment.trust_key,
             name: credential.name.clone(),
-            info: ArcSwap::from_pointee(info),
+            info: Arc::new(info),
             clock: clock.clone(),
         };
         Ok((Arc::new(party), trust))
@@ -198,12 +197,12 @@ impl Party {
 
     /// What trust says of the network.
     pub fn info(&self) -> Arc<TrustInfo> {
-        self.info.load_full()
+        self.info.clone()
     }
 
     /// The network's sizes.
     pub fn layout(&self) -> Layout {
-        self.info.load().layout
+        self.info.layout
     }
 
     /// The clock.

@@ -79,7 +79,6 @@ impl Mixer {
             backoff: Backoff {
                 first: Duration::from_secs(1),
                 longest: Duration::from_secs(60),
-                attempts: u32::MAX,
             },
         }
     }

@@ -12,7 +12,6 @@ use rand_core::Rng;
 const BACKOFF: Backoff = Backoff {
     first: Duration::from_secs(1),
     longest: Duration::from_secs(60),
-    attempts: u32::MAX,
 };
 
 #[derive(Debug, Default, Clone, Copy)]
