@@ -54,6 +54,15 @@ pub struct HeldStack {
 }
 
 impl HeldStack {
+    /// `generations` are those of `stack`, in order; `hint` is the sum of theirs.
+    pub(crate) fn new(stack: Stack, hint: StackHint, generations: Vec<GenerationId>) -> Self {
+        Self {
+            stack,
+            hint,
+            generations,
+        }
+    }
+
     /// What to ask for to get a slot.
     pub fn choice(&self, generation: GenerationId, slot: u32) -> Option<Choice> {
         let generation = self.generations.iter().position(|g| *g == generation)?;
@@ -214,11 +223,7 @@ impl Hints {
             hints.push(Hint::from_bytes(info, &bytes)?);
         }
         let hint = StackHint::sum(&shape, &hints)?;
-        let new = Arc::new(HeldStack {
-            stack: shape,
-            hint,
-            generations,
-        });
+        let new = Arc::new(HeldStack::new(shape, hint, generations));
         // A stack that grew replaces what it was before.
         held.retain(|old| !new.generations.starts_with(&old.generations));
         held.push(new.clone());

@@ -8,6 +8,7 @@ use axum::{Json, Router};
 use harpo_service::http::ApiError;
 use serde::{Deserialize, Serialize};
 
+use crate::consult::progress::Underway;
 use crate::hints::Hints;
 use crate::spool::Spool;
 use crate::store::notices::NoticeRow;
@@ -42,6 +43,8 @@ pub struct About {
     pub store: Store,
     /// Hints.
     pub hints: Arc<Hints>,
+    /// Fetches that go on.
+    pub underway: Arc<Underway>,
 }
 
 /// The routes, to be put behind authentication.
@@ -68,13 +71,12 @@ async fn status(State(about): State<About>) -> Result<Json<Status>, ApiError> {
     }))
 }
 
+/// Those that go on first, then those that are over, the latest first.
 async fn fetches(State(about): State<About>) -> Result<Json<Vec<FetchRow>>, ApiError> {
-    about
-        .store
-        .fetches(ROWS)
-        .await
-        .map(Json)
-        .map_err(|e| ApiError::internal(&e))
+    let mut rows = about.underway.rows();
+    let over = about.store.fetches(ROWS).await;
+    rows.extend(over.map_err(|e| ApiError::internal(&e))?);
+    Ok(Json(rows))
 }
 
 async fn notices(State(about): State<About>) -> Result<Json<Vec<NoticeRow>>, ApiError> {
