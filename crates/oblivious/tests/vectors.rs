@@ -1,5 +1,11 @@
 //! The engine against vectors that an independent program computed (`vectors/README.md`), through the public interface.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
 use std::convert::Infallible;
 use std::process::Command;
 
