@@ -12,6 +12,7 @@ README.md beside this file explains the JSON. "S 3.2" below is section 3.2 of th
 import hashlib
 import json
 import math
+import operator
 import os
 import sys
 from fractions import Fraction
@@ -111,6 +112,16 @@ def reduced(params, number):
     return [(at[k] - at[n + k]) % q for k in range(n)]
 
 
+def turned(params, poly, m):
+    """The numbers whose products with another polynomial's coefficients, in order, add up to coefficient m of the product
+    modulo X^n + 1: for the other's X^k the coefficient of X^(m - k), or less that of X^(n + m - k)."""
+    return poly[m::-1] + [-c for c in poly[:m:-1]]
+
+
+def inner(a, b):
+    return sum(map(operator.mul, a, b))
+
+
 def from_residues(params, residues):
     """Coefficients modulo q from one list of residues for each prime."""
     cofactors = []
@@ -195,16 +206,16 @@ class Generation:
         """Public polynomials, coefficients and the hint."""
         params = self.params
         self.residues = [public_residues(params, self.seed, j) for j in range(self.polys)]
-        public = [whole(params, from_residues(params, residues)) for residues in self.residues]
+        self.public = [whole(params, from_residues(params, residues)) for residues in self.residues]
         self.coefficients = self.encode()
-        self.wholes = {
-            place: whole(params, [c % params.q for c in poly]) for place, poly in self.coefficients.items()
-        }
         # S 5.1
         self.hint = {}
         for c in range(self.blocks):
             for chunk in range(LANES):
-                total = sum(public[j] * self.wholes[j, c, chunk] for j in range(self.polys))
+                total = sum(
+                    self.public[j] * whole(params, [x % params.q for x in self.coefficients[j, c, chunk]])
+                    for j in range(self.polys)
+                )
                 self.hint[c, chunk] = [x >> params.hint_drop for x in reduced(params, total)]
 
     def encode(self):
@@ -238,15 +249,15 @@ class Generation:
 
     def sums(self, query):
         """S 6.1: the kept coefficients of the sum of b_j D_j, in the order of the answer's rows."""
-        kept = {}
-        for c in range(self.blocks):
-            for chunk in range(LANES):
-                total = sum(query[j] * self.wholes[j, c, chunk] for j in range(self.polys))
-                kept[c, chunk] = reduced(self.params, total)[::self.t]
-        return [
-            kept[row // self.block_rows, chunk][row % self.block_rows]
-            for row in range(self.rows) for chunk in range(LANES)
-        ]
+        kept = [[0] * LANES for _ in range(self.rows)]
+        for j, b in enumerate(query):
+            if any(b):
+                for k in range(min(self.rows, self.block_rows)):
+                    factors = turned(self.params, b, k * self.t)
+                    for row in range(k, self.rows, self.block_rows):
+                        for chunk in range(LANES):
+                            kept[row][chunk] += inner(factors, self.coefficients[j, row // self.block_rows, chunk])
+        return [value % self.params.q for row in kept for value in row]
 
 
 def header(magic, params, name):
@@ -321,9 +332,8 @@ def make_query(stack, choice, drawn):
     query = []
     for number, generation in enumerate(stack.generations):
         for j in range(generation.polys):
-            public = whole(params, from_residues(params, generation.residues[j]))
             errors = drawn.errors[len(query)]
-            b = [(x + e) % params.q for x, e in zip(reduced(params, public * secret), errors)]
+            b = [(x + e) % params.q for x, e in zip(reduced(params, generation.public[j] * secret), errors)]
             if choice is not None and choice[0] == number and choice[1] // generation.t == j:
                 for k, value in selection(params, generation.t, choice[1]).items():
                     b[k] = (b[k] + value) % params.q
@@ -367,21 +377,12 @@ def decode(stack, secret, values):
     """S 5.3 and 7, in exact arithmetic."""
     params, q = stack.params, stack.params.q
     first = stack.generations[0]
-    secret = whole(params, [c % q for c in secret])
-    phases = {}
-    for c in range(first.blocks):
-        for chunk in range(LANES):
-            # S 5.3
-            total = [0] * params.n
-            for generation in stack.generations:
-                for k, v in enumerate(generation.hint[c, chunk]):
-                    total[k] = (total[k] + (v << params.hint_drop) + (1 << (params.hint_drop - 1))) % q
-            phases[c, chunk] = reduced(params, whole(params, total) * secret)[::first.t]
     symbols = []
     for row in range(first.rows):
+        factors = turned(params, secret, row % first.block_rows * first.t)
         for chunk in range(LANES):
-            masked = phases[row // first.block_rows, chunk][row % first.block_rows]
-            phase = Fraction(values[LANES * row + chunk], 1 << params.answer_bits) - Fraction(masked, q)
+            masked = inner(factors, stack.hints[row // first.block_rows, chunk])
+            phase = Fraction(values[LANES * row + chunk], 1 << params.answer_bits) - Fraction(masked % q, q)
             symbols.append((round_half_up(phase * params.p) + params.p // 2) % params.p)
     return pack(symbols, params.plaintext_bits)[:first.slot_bytes]
 
@@ -408,6 +409,15 @@ class Stack:
         self.digest = stack_digest(self.generations)
         for generation in self.generations:
             generation.compute()
+        # S 5.3
+        drop = params.hint_drop
+        self.hints = {
+            place: [
+                sum((v << drop) + (1 << (drop - 1)) for v in column)
+                for column in zip(*[g.hint[place] for g in self.generations])
+            ]
+            for place in self.generations[0].hint
+        }
 
     def vectors(self, choices):
         first = self.generations[0]
@@ -536,9 +546,8 @@ class Stack:
     def answered(self, query):
         """Partial sums of all generations, the answer's values and its bytes."""
         sums, at = [], 0
-        wholes = [whole(self.params, b) for b in query]
         for generation in self.generations:
-            sums.append(generation.sums(wholes[at:at + generation.polys]))
+            sums.append(generation.sums(query[at:at + generation.polys]))
             at += generation.polys
         values = [rounded(self.params, sum(column) % self.params.q) for column in zip(*sums)]
         data, values = answer_bytes(self, values)
