@@ -94,6 +94,17 @@ impl CloudClient {
             .await
     }
 
+    /// A stream of the whole stack, or of what is missing of an interrupted one, from slot `from` on (protocol 9.6):
+    /// sends the ticket. Returns with the head of the answer, when the cloud has accepted it.
+    pub async fn stream(&self, head: Bytes, from: Option<u32>) -> Result<Response, ClientError> {
+        let request = self.http.post("/v1/streams");
+        let request = match from {
+            None => request,
+            Some(from) => request.query(&[("from", from)]),
+        };
+        request.bytes(head).send().await
+    }
+
     /// The address.
     pub fn base(&self) -> &str {
         self.http.base()

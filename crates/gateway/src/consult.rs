@@ -280,7 +280,7 @@ impl Consult {
         }
         let all: Vec<_> = stacks.iter().flat_map(|stack| &stack.generations).collect();
         inner.hints.keep_only(&all).map_err(HintError::Io)?;
-        inner.hints.set_ready(all.len());
+        inner.hints.set_ready(all.into_iter().cloned().collect());
         Ok(())
     }
 }

@@ -15,7 +15,7 @@
 //! Secrets (16 KiB each) are wiped as soon as their answer is decoded, and in any case when the
 //! retrieval ends. The sum of the hints is shared by all.
 
-mod ask;
+pub(super) mod ask;
 mod request;
 
 use std::fs::File;
@@ -191,7 +191,7 @@ pub async fn retrieve<R: CryptoRng + Send + 'static>(
         let region = Region {
             file: &answers.file,
             start: answers.asks.len() as u64 * size,
-            answer_bytes: size,
+            part_bytes: size,
         };
         asking.ask(&request, region, &mut rng).await?;
         answers.asks.extend(asks);

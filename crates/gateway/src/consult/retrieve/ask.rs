@@ -1,9 +1,11 @@
-//! Asking for the answers of one ticket, over as many connections as it takes (docs/protocol.md 9.2, 9.5).
+//! Asking for what one ticket buys, answers or a stream, over as many connections as it takes (docs/protocol.md 9.2,
+//! 9.5, 9.6).
 //!
 //! Nothing here knows what was asked for. What it does depends on the transport, and on what the cloud
 //! refuses with.
 
 use std::fs::File;
+use std::future::Future;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
@@ -13,41 +15,49 @@ use harpo_service::http::{ClientError, Response};
 use rand_core::Rng;
 use tracing::info;
 
-use super::super::lock;
-use super::super::progress::Phase;
-use super::request::Requests;
+use super::super::progress::{Phase, Progress};
 use super::{Place, RetrieveError};
 use crate::cloud_client::{CloudClient, ConnectError};
 
-/// The part of the answers' file that is one ticket's.
+/// What is asked for with one ticket: parts of one size, in order.
+pub(in super::super) trait Request: Sync {
+    /// How many.
+    fn parts(&self) -> u32;
+
+    /// Bytes of the body that asks for those from `from` on.
+    fn length(&self, from: u32) -> u64;
+
+    /// Sends that body; `resumes` says that the ticket was spent for it before. Returns with the head of the answer, or
+    /// with why there is none. The outer error is final.
+    fn send(
+        &self,
+        cloud: &CloudClient,
+        from: u32,
+        resumes: bool,
+        progress: &Progress,
+    ) -> impl Future<Output = Result<Result<Response, ClientError>, RetrieveError>> + Send;
+}
+
+/// The part of a file that is one ticket's.
 #[derive(Clone, Copy)]
-pub(super) struct Region<'a> {
-    pub(super) file: &'a File,
-    pub(super) start: u64,
-    pub(super) answer_bytes: u64,
+pub(in super::super) struct Region<'a> {
+    pub(in super::super) file: &'a File,
+    pub(in super::super) start: u64,
+    pub(in super::super) part_bytes: u64,
 }
 
 /// A retrieval's connection, made anew when it breaks.
-pub(super) struct Asking<'a, 'b> {
+pub(in super::super) struct Asking<'a, 'b> {
     cloud: CloudClient,
     place: &'a Place<'b>,
 }
 
-/// What is known of a ticket.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// Never shown.
-    Fresh,
-    /// Shown; whether it was spent is not known, since the connection broke.
-    Shown,
-    /// The cloud has spent it.
-    Spent,
-}
-
 /// What has happened with one ticket.
 struct Course {
-    standing: Standing,
-    /// Bytes of answers that came, whole answers only while nothing is being received.
+    /// The ticket was shown over a connection that broke, and may be spent: from then on the request says
+    /// that it goes on, even if with the first answer. A ticket that is not spent is good for that, too.
+    resumes: bool,
+    /// Bytes of parts that came, whole parts only while nothing is being received.
     received: u64,
     /// A disk that is full must not show: answers are received to their end all the same.
     kept: io::Result<()>,
@@ -58,26 +68,26 @@ struct Course {
 }
 
 impl Course {
-    /// Answers that came whole.
+    /// Parts that came whole.
     fn whole(&self, region: Region<'_>) -> u32 {
-        (self.received / region.answer_bytes) as u32
+        (self.received / region.part_bytes) as u32
     }
 }
 
 impl<'a, 'b> Asking<'a, 'b> {
-    pub(super) fn new(cloud: CloudClient, place: &'a Place<'b>) -> Self {
+    pub(in super::super) fn new(cloud: CloudClient, place: &'a Place<'b>) -> Self {
         Self { cloud, place }
     }
 
-    /// Receives all answers to `request` into `region`.
-    pub(super) async fn ask(
+    /// Receives everything that `request` asks for into `region`.
+    pub(in super::super) async fn ask(
         &mut self,
-        request: &Requests,
+        request: &impl Request,
         region: Region<'_>,
         rng: &mut impl Rng,
     ) -> Result<(), RetrieveError> {
         let mut course = Course {
-            standing: Standing::Fresh,
+            resumes: false,
             received: 0,
             kept: Ok(()),
             broken: 0,
@@ -89,7 +99,7 @@ impl<'a, 'b> Asking<'a, 'b> {
             let Err(error) = self.attempt(request, region, &mut course).await? else {
                 return Ok(course.kept?);
             };
-            if course.received == u64::from(request.queries()) * region.answer_bytes {
+            if course.received == u64::from(request.parts()) * region.part_bytes {
                 // It broke after the last byte.
                 return Ok(course.kept?);
             }
@@ -99,18 +109,12 @@ impl<'a, 'b> Asking<'a, 'b> {
                     let pause = error.retry_after().unwrap_or(patience.busy_pause);
                     self.place.clock.sleep(pause).await;
                 }
-                // It was our own first try that spent it.
-                Some("spent") if course.standing == Standing::Shown => {
-                    course.standing = Standing::Spent;
-                }
                 None if self.is_broken(&error) && course.broken < patience.resumptions => {
                     info!(
                         cause = %in_one_line(&error),
                         "the connection to the cloud broke; the retrieval goes on over another"
                     );
-                    if course.standing == Standing::Fresh {
-                        course.standing = Standing::Shown;
-                    }
+                    course.resumes = true;
                     self.place.progress.resumes();
                     self.reconnect(&mut course, rng).await?;
                 }
@@ -156,8 +160,8 @@ impl<'a, 'b> Asking<'a, 'b> {
     }
 
     /// Forgets what came of an answer that broke off, and expects it, and what was sent in vain, again.
-    fn begin_again(&self, request: &Requests, region: Region<'_>, course: &mut Course) {
-        let cut = course.received % region.answer_bytes;
+    fn begin_again(&self, request: &impl Request, region: Region<'_>, course: &mut Course) {
+        let cut = course.received % region.part_bytes;
         course.received -= cut;
         let length = request.length(course.whole(region));
         let in_vain = length.saturating_sub(course.unsent);
@@ -168,27 +172,22 @@ impl<'a, 'b> Asking<'a, 'b> {
     /// One request. The outer error is final.
     async fn attempt(
         &self,
-        request: &Requests,
+        request: &impl Request,
         region: Region<'_>,
         course: &mut Course,
     ) -> Result<Result<(), ClientError>, RetrieveError> {
         let from = course.whole(region);
         let before = self.place.progress.wire().up;
-        let resumes = (course.standing == Standing::Spent).then_some(from);
-        let (body, failed) = request.body(from, self.place.progress);
-        let answer = self
-            .cloud
-            .retrieve(body, request.length(from), resumes)
+        let resumes = course.resumes;
+        let answer = request
+            .send(&self.cloud, from, resumes, self.place.progress)
             .await;
         let sent = self.place.progress.wire().up - before;
         course.unsent = course.unsent.saturating_sub(sent);
-        if let Some(error) = lock(&failed).take() {
-            return Err(error.into());
-        }
+        let answer = answer?;
         Ok(match answer {
             Ok(answer) => {
-                course.standing = Standing::Spent;
-                let expected = u64::from(request.queries()) * region.answer_bytes;
+                let expected = u64::from(request.parts()) * region.part_bytes;
                 self.receive(answer, region, expected, course).await
             }
             Err(error) => Err(error),

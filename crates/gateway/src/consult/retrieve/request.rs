@@ -11,6 +11,7 @@ use futures_util::{Stream, stream};
 use harpo_oblivious as oblivious;
 use harpo_protocol::retrieval::{self, Ticket};
 use harpo_protocol::sign::Signed;
+use harpo_service::http::{ClientError, Response};
 use oblivious::{Choice, Secret};
 use rand_core::{CryptoRng, SeedableRng as _};
 use rayon::prelude::*;
@@ -19,8 +20,10 @@ use zeroize::Zeroizing;
 use super::super::lock;
 use super::super::plan;
 use super::super::progress::{Phase, Progress};
+use super::ask::Request;
 use super::{MAKING, RetrieveError, at_once};
 use crate::blocking;
+use crate::cloud_client::CloudClient;
 use crate::hints::HeldStack;
 
 /// Read and sent at a time.
@@ -92,19 +95,9 @@ impl Requests {
         Ok((request, secrets))
     }
 
-    /// Queries of the ticket.
-    pub(super) fn queries(&self) -> u32 {
-        self.queries
-    }
-
-    /// Bytes of the body that asks for the answers from `from` on.
-    pub(super) fn length(&self, from: u32) -> u64 {
-        self.head.len() as u64 + u64::from(self.queries - from) * self.query_bytes
-    }
-
-    /// That body: the head, then the queries from `from` on, as they were made. What goes wrong at the disk
+    /// The body of a retrieval: the head, then the queries from `from` on, as they were made. What goes wrong at the disk
     /// is left in the second result.
-    pub(super) fn body(
+    fn body(
         &self,
         from: u32,
         progress: &Progress,
@@ -142,6 +135,32 @@ impl Requests {
             }
         });
         (body, failed)
+    }
+}
+
+impl Request for Requests {
+    fn parts(&self) -> u32 {
+        self.queries
+    }
+
+    fn length(&self, from: u32) -> u64 {
+        self.head.len() as u64 + u64::from(self.queries - from) * self.query_bytes
+    }
+
+    async fn send(
+        &self,
+        cloud: &CloudClient,
+        from: u32,
+        resumes: bool,
+        progress: &Progress,
+    ) -> Result<Result<Response, ClientError>, RetrieveError> {
+        let (body, failed) = self.body(from, progress);
+        let length = self.length(from);
+        let answer = cloud.retrieve(body, length, resumes.then_some(from)).await;
+        match lock(&failed).take() {
+            Some(error) => Err(error.into()),
+            None => Ok(answer),
+        }
     }
 }
 

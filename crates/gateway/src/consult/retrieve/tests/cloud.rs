@@ -199,9 +199,13 @@ impl Inner {
             }
             Some(query) => {
                 let from: usize = query.strip_prefix("?from=").unwrap().parse().unwrap();
-                let known = spent.get(&ticket.nonce).ok_or((403, "rejected"))?;
-                if known.get(from * size..) != Some(queries) {
-                    return Err((403, "rejected"));
+                match spent.get(&ticket.nonce) {
+                    Some(known) if known.get(from * size..) == Some(queries) => {}
+                    None if from == 0 => {
+                        spent.insert(ticket.nonce, queries.to_vec());
+                    }
+                    None => return Err((400, "malformed")),
+                    Some(_) => return Err((409, "spent")),
                 }
             }
             None => return Err((404, "not_found")),
