@@ -17,7 +17,7 @@ use tokio::time::{Duration, Instant};
 use crate::Error;
 use crate::body::BodyReader;
 use crate::cloud::Cloud;
-use crate::retrieval::{self, Asker};
+use crate::retrieval::{self, Asker, Head};
 
 mod hint;
 
@@ -113,8 +113,10 @@ async fn retrieve(
         pass: require(&peer, Role::Pass)?,
         address: peer.addr(),
     };
+    let from = request.uri().query().map(parse_from).transpose()?;
     let body = request.into_body();
-    Ok(retrieval::retrieve(&cloud, asker, announced(&body), body).await?)
+    let length = announced(&body);
+    Ok(retrieval::retrieve(&cloud, asker, Head { from, length }, body).await?)
 }
 
 /// Reads a message.
@@ -136,12 +138,21 @@ fn parse(generation: &str) -> Result<GenerationId, Error> {
     Ok(generation.parse()?)
 }
 
-/// An index has one spelling.
 fn parse_index(text: &str) -> Result<u32, Error> {
-    text.parse::<u32>()
-        .ok()
-        .filter(|index| index.to_string() == text)
-        .ok_or_else(|| Error::malformed("slot", "its index is not a number"))
+    number(text).ok_or_else(|| Error::malformed("slot", "its index is not a number"))
+}
+
+/// The one parameter of a retrieval (9.5).
+fn parse_from(parameters: &str) -> Result<u32, Error> {
+    parameters
+        .strip_prefix("from=")
+        .and_then(number)
+        .ok_or_else(|| Error::malformed("retrieval", "its only parameter is from=NUMBER"))
+}
+
+/// A number has one spelling.
+fn number(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|n: &u32| n.to_string() == text)
 }
 
 /// Length of a body, if the request says it.

@@ -85,6 +85,27 @@ pub enum Event {
         /// The random name in the pass.
         pass: PartyId,
     },
+    /// Answers of a spent ticket that had not arrived were asked for again.
+    Resumption {
+        /// When.
+        time: Timestamp,
+        /// The ticket's, as when it was spent.
+        nonce: Nonce,
+        /// The generations that every query covers, as when it was spent.
+        stack: Vec<GenerationId>,
+        /// The first answer that had not arrived, counted from 0.
+        from: u32,
+        /// Number of queries from there on.
+        queries: u32,
+        /// Length of the request, ticket included.
+        bytes_up: u64,
+        /// Length of the answers.
+        bytes_down: u64,
+        /// Network address of gateway or relay.
+        peer: SocketAddr,
+        /// The random name in the pass.
+        pass: PartyId,
+    },
 }
 
 /// The file that events are appended to. An event has been handed to the operating system when

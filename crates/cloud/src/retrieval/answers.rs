@@ -1,21 +1,19 @@
-//! Sending the answers. A task of its own computes them as they are taken and owns what the retrieval occupies: a
+//! Sending the answers. A task of its own hands them over as they are taken and owns what the retrieval occupies: a
 //! reader that takes nothing cannot keep its place by leaving the connection open.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use harpo_oblivious::Query;
-use harpo_protocol::id::PartyId;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use harpo_protocol::id::{Nonce, PartyId};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::{at_slowest, patience};
 use crate::Error;
 use crate::config::Limits;
-use crate::gate::Entered;
-use crate::residents::Loaded;
-use crate::scanner::{PASS_QUERIES, Scanner};
+use crate::gate::{Entered, Place};
+use crate::scanner::Turn;
 
 #[cfg(test)]
 mod tests;
@@ -24,18 +22,22 @@ mod tests;
 const PIECE_BYTES: usize = 64 << 10;
 
 /// What a retrieval occupies.
-pub(super) type Guards = (Entered<PartyId>, OwnedSemaphorePermit);
+#[derive(Debug)]
+pub(super) struct Guards {
+    pub(super) place: Place,
+    /// Its pass and its ticket.
+    pub(super) _alone: (Entered<PartyId>, Entered<Nonce>),
+}
 
 /// The answers to the queries of one retrieval.
-pub(super) struct Answers<G = Guards> {
-    pub(super) scanner: Scanner,
-    pub(super) loaded: Loaded,
-    pub(super) queries: Vec<Query>,
+#[derive(Debug)]
+pub(super) struct Answers {
+    pub(super) turn: Turn,
     /// Length of all answers together.
     pub(super) bytes: u64,
     pub(super) limits: Limits,
     /// Dropped before the last piece is handed over: who has read everything can come again at once.
-    pub(super) guards: G,
+    pub(super) guards: Guards,
 }
 
 /// Why the answers were not sent to the end.
@@ -49,8 +51,8 @@ enum Ended {
     Failed(#[from] Error),
 }
 
-impl<G: Send + 'static> Answers<G> {
-    /// The answers in order. A pass is computed when the one before it was taken, so a slow reader holds one pass in
+impl Answers {
+    /// The answers in order. The scanner computes as many ahead as one pass has, so a slow reader holds one pass in
     /// memory, and one that went away costs no more work. Ends with an error if they cannot be sent whole.
     pub(super) fn stream(self) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
         let (sender, receiver) = mpsc::channel(1);
@@ -84,34 +86,31 @@ impl<G: Send + 'static> Answers<G> {
         }
     }
 
-    async fn send(self, pieces: &mpsc::Sender<Bytes>) -> Result<(), Ended> {
+    async fn send(mut self, pieces: &mpsc::Sender<Bytes>) -> Result<(), Ended> {
         let mut guards = Some(self.guards);
-        let mut queries = self.queries.into_iter();
         let mut sent = 0;
         // Only waiting for the reader counts, not for the scanner.
         let mut waited = Duration::ZERO;
         while sent < self.bytes {
-            let pass = queries.by_ref().take(PASS_QUERIES).collect();
-            let answers = self.scanner.answer(self.loaded.clone(), pass).await?;
-            if answers.is_empty() {
-                return Err(Error::TaskLost.into());
+            let answer = self.turn.next().await?;
+            if let Some(guards) = &mut guards {
+                guards.place.answered();
             }
-            for answer in answers {
-                for piece in answer.chunks(PIECE_BYTES) {
-                    let allowed = patience(&self.limits) + at_slowest(&self.limits, sent);
-                    let began = Instant::now();
-                    let room = timeout(allowed.saturating_sub(waited), pieces.reserve())
-                        .await
-                        .map_err(|_| Ended::TooSlow)?
-                        .map_err(|_| Ended::Gone)?;
-                    waited += began.elapsed();
-                    sent += piece.len() as u64;
-                    if sent >= self.bytes {
-                        guards = None;
-                    }
-                    room.send(Bytes::copy_from_slice(piece));
+            for piece in answer.chunks(PIECE_BYTES) {
+                let allowed = patience(&self.limits) + at_slowest(&self.limits, sent);
+                let began = Instant::now();
+                let room = timeout(allowed.saturating_sub(waited), pieces.reserve())
+                    .await
+                    .map_err(|_| Ended::TooSlow)?
+                    .map_err(|_| Ended::Gone)?;
+                waited += began.elapsed();
+                sent += piece.len() as u64;
+                if sent >= self.bytes {
+                    guards = None;
                 }
+                room.send(Bytes::copy_from_slice(piece));
             }
+            self.turn.taken();
         }
         drop(guards);
         Ok(())
