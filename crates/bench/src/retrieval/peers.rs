@@ -3,7 +3,7 @@
 //! Every engine retrieves k records over loopback TCP: the consumer sends its request, the server works and answers,
 //! the consumer opens what came. The server's work and the transfer are timed together, since some engines are all
 //! work and others all transfer; the consumer's own work is timed apart. Every engine may use all cores. Loopback is
-//! kind to engines that move everything: the report also says what the bytes would take on a line of 1 Gbit/s.
+//! kind to engines that move everything: the report also says what a user would wait on a line of 1 Gbit/s.
 
 mod loopback;
 mod masked;
@@ -128,7 +128,8 @@ fn retrieve(peer: &dyn Peer, wanted: u32, times: &mut Times, rng: &mut ChaCha20R
 fn row(peer: &dyn Peer, wanted: u32, times: &Times) -> PeerRow {
     let record_bytes = peer.record(0).len() as u64;
     let database_bytes = u64::from(peer.records()) * record_bytes;
-    let seconds = times.transfer.best();
+    let (seconds, client_seconds) = (times.transfer.best(), times.client.best());
+    let on_the_line = (times.bytes_up + times.bytes_down) as f64 * 8.0 / 1e9;
     PeerRow {
         name: peer.name(),
         gb_per_s: gb_per_s(database_bytes, seconds),
@@ -137,8 +138,8 @@ fn row(peer: &dyn Peer, wanted: u32, times: &Times) -> PeerRow {
         bytes_once: peer.bytes_once(),
         seconds,
         median_seconds: times.transfer.median(),
-        client_seconds: times.client.best(),
-        seconds_on_1_gbit_per_s: (times.bytes_up + times.bytes_down) as f64 * 8.0 / 1e9,
+        client_seconds,
+        seconds_on_1_gbit_per_s: seconds + client_seconds + on_the_line,
         rounds: peer.rounds(),
         k: wanted.min(peer.records()) as usize,
         records: peer.records(),

@@ -214,7 +214,7 @@ pub(crate) struct PeerRow {
     pub(crate) median_seconds: f64,
     /// The consumer's own work: asking and opening.
     pub(crate) client_seconds: f64,
-    /// What the bytes of one retrieval take on a line of 1 Gbit/s.
+    /// What a user would wait on a line of 1 Gbit/s: both sides' seconds, and those of the bytes.
     pub(crate) seconds_on_1_gbit_per_s: f64,
     /// Messages there and back.
     pub(crate) rounds: u32,

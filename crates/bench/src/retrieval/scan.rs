@@ -85,9 +85,12 @@ pub(crate) fn scan(
     let mut candidates: Vec<Vec<Candidate>> = pools.iter().map(|_| candidates(plan)).collect();
     for round in 0..plan.scan_rounds {
         for (index, (threads, pool)) in pools.iter().enumerate() {
-            progress.say(format!("reading memory, {threads} thread(s)"));
-            limits[index].push(pool.install(|| buffer.read())?);
             for candidate in &mut candidates[index] {
+                // Beside every kernel: the limit drifts, too.
+                if candidate.k == plan.ks[0] {
+                    progress.say(format!("reading memory, {threads} thread(s)"));
+                    limits[index].push(pool.install(|| buffer.read())?);
+                }
                 if candidate.samples.total() > plan.candidate_seconds {
                     continue;
                 }

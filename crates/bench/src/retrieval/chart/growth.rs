@@ -130,7 +130,7 @@ fn panel(
     for ((name, of), colour) in series.iter().zip(COLOURS) {
         let points: Vec<(f64, f64)> = rows.iter().map(|row| ((axis.of)(row), of(row))).collect();
         chart
-            .draw_series(LineSeries::new(points, colour.stroke_width(2)).point_size(3))
+            .draw_series(LineSeries::new(points, colour.filled().stroke_width(2)).point_size(3))
             .map_err(refused)?
             .label(*name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));

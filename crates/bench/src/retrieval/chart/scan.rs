@@ -23,7 +23,7 @@ pub(super) fn draw(area: &Area<'_>, report: &Report) -> Result<()> {
         .iter()
         .zip(limits)
     {
-        draw_panel(panel, report, limit, highest * 1.15)?;
+        draw_panel(panel, report, limit, highest * 1.4)?;
     }
     Ok(())
 }
@@ -91,7 +91,7 @@ fn draw_panel(area: &Area<'_>, report: &Report, limit: &ReadLimit, top: f64) -> 
             .map(|row| (x_of(row.k), row.gb_per_s))
             .collect();
         chart
-            .draw_series(LineSeries::new(points, colour.stroke_width(3)).point_size(4))
+            .draw_series(LineSeries::new(points, colour.filled().stroke_width(3)).point_size(4))
             .map_err(refused)?
             .label(kernel)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(3)));
