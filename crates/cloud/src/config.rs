@@ -71,6 +71,9 @@ pub struct Limits {
     pub gather_milliseconds: u64,
     /// How often an interrupted retrieval may be resumed. Default 8.
     pub retrieval_resumptions: u32,
+    /// Streams of whole stacks at the same time; further ones are told to come back. Each has two or three slots in
+    /// memory. Default 4.
+    pub streams_at_once: u32,
     /// Retrievals whose tickets are being read at the same time; further ones are told to come back. Each holds at
     /// most 256 KiB. Default 256.
     pub tickets_at_once: u32,
@@ -97,6 +100,7 @@ impl Default for Limits {
             queue_mib: 1024,
             gather_milliseconds: 3,
             retrieval_resumptions: 8,
+            streams_at_once: 4,
             tickets_at_once: 256,
             retrieval_patience_seconds: 10,
             retrieval_min_kib_per_second: 64,

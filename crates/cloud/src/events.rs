@@ -106,6 +106,27 @@ pub enum Event {
         /// The random name in the pass.
         pass: PartyId,
     },
+    /// A ticket was spent for the whole stack, or such a stream goes on.
+    Stream {
+        /// When.
+        time: Timestamp,
+        /// The ticket's.
+        nonce: Nonce,
+        /// The generations that were sent.
+        stack: Vec<GenerationId>,
+        /// Number of queries that the ticket would have been good for: a class.
+        queries: u32,
+        /// The slot of the whole stack that it begins with, counted from 0.
+        from: u32,
+        /// Length of the request: the ticket.
+        bytes_up: u64,
+        /// Length of the slots.
+        bytes_down: u64,
+        /// Network address of gateway or relay.
+        peer: SocketAddr,
+        /// The random name in the pass.
+        pass: PartyId,
+    },
 }
 
 /// The file that events are appended to. An event has been handed to the operating system when

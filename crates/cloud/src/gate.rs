@@ -25,6 +25,7 @@ pub(crate) struct Gate {
     tickets: Arc<Semaphore>,
     nonces: OneEach<Nonce>,
     room: Arc<Room>,
+    streams: Arc<Semaphore>,
 }
 
 impl Gate {
@@ -34,6 +35,7 @@ impl Gate {
             tickets: Arc::new(Semaphore::new(limits.tickets_at_once as usize)),
             nonces: OneEach::default(),
             room: Arc::new(Room::new(limits)),
+            streams: Arc::new(Semaphore::new(limits.streams_at_once as usize)),
         }
     }
 
@@ -64,6 +66,13 @@ impl Gate {
     /// [`Error::QueueFull`].
     pub(crate) fn place(&self, stack: &Stack, queries: u32, pace: &Pace) -> Result<Place, Error> {
         self.room.take(stack, queries, pace)
+    }
+
+    /// For a stream, which has slots in memory.
+    pub(crate) fn stream(&self) -> Result<OwnedSemaphorePermit, Error> {
+        Arc::clone(&self.streams)
+            .try_acquire_owned()
+            .map_err(|_| Error::Busy("too many streams at once"))
     }
 }
 

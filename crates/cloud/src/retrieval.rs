@@ -10,7 +10,6 @@ use harpo_protocol::domain::sha256;
 use harpo_protocol::id::{Digest, Nonce, PartyId};
 use harpo_protocol::retrieval::{MAX_QUERIES, Ticket, ticket_length};
 use harpo_protocol::sign::{Signed, Verified};
-use http::{HeaderValue, header};
 use tokio::time::Instant;
 
 use self::answers::{Answers, Guards};
@@ -21,6 +20,7 @@ use crate::config::Limits;
 use crate::events::Event;
 use crate::gate::Entered;
 use crate::residents::Loaded;
+use crate::sending::{self, at_slowest, patience};
 use crate::store::Bought;
 
 mod answers;
@@ -38,7 +38,7 @@ pub(crate) struct Asker {
 /// What a request says before its body comes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
-    /// The first answer that is asked for; `None` means the first, and never resumes (9.5).
+    /// The first answer, or slot of a stream, that is asked for; `None` means the first, and never resumes (9.5, 9.6).
     pub(crate) from: Option<u32>,
     /// Length of the body.
     pub(crate) length: Option<u64>,
@@ -83,15 +83,10 @@ pub(crate) async fn retrieve(
             _alone: (pass, admitted.alone),
         },
     };
-    let mut response = axum::response::Response::new(Body::from_stream(answers.stream()));
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/octet-stream"),
-    );
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes_down));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(sending::response(
+        Body::from_stream(answers.stream()),
+        bytes_down,
+    ))
 }
 
 /// Reads the ticket, and says whether its retrieval may be uploaded.
@@ -231,19 +226,11 @@ async fn settle(
     })
 }
 
-/// How far a peer may fall behind the slowest rate.
-fn patience(limits: &Limits) -> Duration {
-    Duration::from_secs(limits.retrieval_patience_seconds)
-}
-
-/// What `bytes` take at the slowest rate.
-fn at_slowest(limits: &Limits, bytes: u64) -> Duration {
-    let rate = u64::from(limits.retrieval_min_kib_per_second.max(1)) << 10;
-    Duration::from_millis(bytes.saturating_mul(1000) / rate)
-}
-
 /// Reads the ticket and accepts it, or not.
-async fn ticket(cloud: &Cloud, body: &mut BodyReader) -> Result<Verified<Ticket>, Error> {
+pub(crate) async fn ticket(
+    cloud: &Cloud,
+    body: &mut BodyReader,
+) -> Result<Verified<Ticket>, Error> {
     let head = body.exact(HEAD_BYTES).await?;
     let length = ticket_length([head[0], head[1], head[2], head[3]])?;
     let text = body.exact(length).await?;

@@ -1,10 +1,12 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use harpo_oblivious::client::{self, Choice};
 use harpo_oblivious::{Encoded, GenerationInfo, ParamSetId, Query, Seed, Shape, Stack};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
+use tokio::time::Instant;
 
 use super::*;
 use crate::gate::Gate;
