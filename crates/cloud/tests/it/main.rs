@@ -8,4 +8,5 @@ mod hostile;
 mod proofs;
 mod restart;
 mod resume;
+mod streams;
 mod world;
