@@ -9,6 +9,7 @@ use super::*;
 use crate::store::Fetch;
 
 pub(in crate::consult) mod cloud;
+mod robust;
 
 use cloud::{Cut, GENERATION, Seen, TestCloud, ticket};
 
