@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, Shared};
+use futures_util::future::{BoxFuture, Shared, join_all};
 use harpo_protocol::access::Requester;
 use harpo_protocol::id::BundleId;
 use harpo_protocol::placement::below;
@@ -188,9 +188,15 @@ impl Consult {
         requester: &Requester,
         study_instance_uid: &str,
     ) -> Result<Vec<CachedInstance>, Arc<ConsultError>> {
+        let bundles = self.0.locate(requester, study_instance_uid).await?;
+        // All are fetched, whatever comes of each, and each when its turn at the cloud comes, not when another was
+        // opened: what was decoded of one must not show in whether or when the next is asked for (9.4).
+        let fetched = bundles
+            .into_iter()
+            .map(|bundle| self.bundle(requester, bundle));
         let mut instances = Vec::new();
-        for bundle in self.0.locate(requester, study_instance_uid).await? {
-            instances.extend(self.bundle(requester, bundle).await?);
+        for held in join_all(fetched).await {
+            instances.extend(held?);
         }
         Ok(instances)
     }
