@@ -1,5 +1,6 @@
 //! Development chores, one command each: `cargo xtask help`.
 
+mod fuzz;
 mod house;
 mod metadata;
 mod steps;
@@ -16,6 +17,8 @@ Development chores of Harpocrates
   cargo xtask e2e [--release] [-- ARGS] only the black-box tests; ARGS go to the test program
   cargo xtask demo [-- ARGS]            the demonstration, built for speed
   cargo xtask bench SUBJECT [OPTIONS]   measurements, built for speed: `bench retrieval --quick`, `bench help`
+  cargo xtask fuzz [TARGET] [--seconds N]
+                                        libFuzzer on every decoder, a minute each; needs nightly and cargo-fuzz
   cargo xtask ci                        what .ci/run does: the same as `test`
 
 Steps of `test`, in this order:
@@ -48,6 +51,7 @@ fn run(words: &[String]) -> Result<()> {
         }
         "demo" => steps::demo(passed_on(rest)?),
         "bench" => steps::bench(rest),
+        "fuzz" => fuzz::run(rest),
         "help" | "--help" | "-h" => {
             print_help();
             Ok(())

@@ -33,6 +33,11 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "harpo-e2e",
         &["harpo-oblivious", "harpo-protocol", "harpo-service"],
     ),
+    // Decoders of another party's bytes; it links no party.
+    (
+        "harpo-fuzz",
+        &["harpo-oblivious", "harpo-protocol", "harpo-service"],
+    ),
     // Nobody names the benchmarks; they compare engines, not parties.
     ("harpo-bench", &["harpo-oblivious"]),
     ("xtask", &[]),

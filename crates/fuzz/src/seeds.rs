@@ -1,0 +1,103 @@
+//! Where fuzzing begins: a few small good inputs for each target.
+
+use harpo_oblivious::Params;
+use harpo_protocol::fragment;
+use harpo_protocol::pack::Writer;
+use harpo_protocol::retrieval::head;
+
+use crate::{ring, samples, sealed};
+
+/// One input.
+pub struct Seed {
+    /// Name of the target that it is for.
+    pub target: &'static str,
+    /// Name of the file.
+    pub name: String,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+}
+
+/// All of them. The same in every run.
+pub fn seeds() -> Vec<Seed> {
+    let mut seeds = Vec::new();
+    let mut add = |target, name: &str, bytes: Vec<u8>| {
+        seeds.push(Seed {
+            target,
+            name: name.to_owned(),
+            bytes,
+        });
+    };
+    for (index, stack) in ring::stacks().iter().enumerate() {
+        let (query, answer) = ring::exchange(stack);
+        let generations = stack.generations().len();
+        let set = stack.params().id.0;
+        let name = format!("set{set}_generations{generations}");
+        add("query", &name, query.to_bytes());
+        add("answer", &name, answer.to_bytes());
+        if index == 0 {
+            let body = [head(&samples::signed_ticket()), query.to_bytes()].concat();
+            add("retrieval", "one_query", body);
+        }
+    }
+    for params in Params::table() {
+        let hint = ring::sealed_hint(&ring::info(params.id, 3));
+        add("hint", &format!("set{}", params.id.0), hint.to_bytes());
+    }
+    add("retrieval", "ticket", head(&samples::signed_ticket()));
+    for (name, text) in samples::messages() {
+        add("message", name, text.into_bytes());
+    }
+    for (name, text) in samples::signed() {
+        add("signed", name, text.into_bytes());
+    }
+    for (name, text) in TEXTS {
+        add("text", name, text.as_bytes().to_vec());
+    }
+    sealed_seeds(&mut add);
+    seeds
+}
+
+const TEXTS: &[(&str, &str)] = &[
+    ("id", "000102030405060708090a0b0c0d0e0f"),
+    (
+        "digest",
+        "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+    ),
+    ("moment", "2026-01-31T12:00:00.250Z"),
+    ("moment_elsewhere", "2026-01-31T12:00:00+05:30"),
+    ("purpose", "HRESCH"),
+    ("role", "gateway"),
+    ("obligation", "second-review"),
+    ("uid", "1.2.840.10008.5.1.4.1.1.2"),
+    (
+        "code",
+        "harpo1-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4v",
+    ),
+];
+
+fn sealed_seeds(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
+    let instances: [&[u8]; 3] = [&[0; 5000], b"incompressible", b""];
+    let mut writer = Writer::new(Vec::new()).unwrap();
+    let mut input = vec![instances.len() as u8];
+    for instance in instances {
+        writer.append(instance).unwrap();
+        input.extend_from_slice(&(instance.len() as u32).to_le_bytes());
+    }
+    let (_, pack) = writer.finish().unwrap();
+    add("pack", "three_instances", [input, pack].concat());
+    add("pack", "empty", b"\0HPB1\xff".to_vec());
+
+    for (name, last) in [("first", false), ("last", true)] {
+        let chunk = b"chunk".to_vec();
+        let (key, layout) = (sealed::content_key(), sealed::LAYOUT);
+        let sealed = fragment::seal(&key, sealed::BUNDLE, 1, last, chunk, &layout).unwrap();
+        add("fragment", name, [vec![1, u8::from(last)], sealed].concat());
+    }
+    let mut cell = b"fragment".to_vec();
+    harpo_protocol::cell::seal_cell(&sealed::placement_key(), sealed::PLACE, &mut cell).unwrap();
+    add("cell", "short", cell);
+    let wrapped = serde_json::to_vec(&samples::wrapped()).unwrap();
+    add("wrapped", "secret", wrapped);
+    let key = sealed::opening_key().sealing_key().to_bytes();
+    add("sealing_key", "key", key);
+}
