@@ -61,6 +61,18 @@ fn good_inputs_are_accepted() {
 }
 
 #[test]
+fn every_seed_is_accepted() {
+    for seed in harpo_fuzz::seeds() {
+        let (name, target) = TARGETS
+            .iter()
+            .find(|(name, _)| *name == seed.target)
+            .unwrap();
+        let outcome = run(name, *target, &seed.bytes, &seed.name);
+        assert_eq!(outcome, Outcome::Accepted, "{name}: {}", seed.name);
+    }
+}
+
+#[test]
 fn damaged_inputs_are_refused_or_read_as_they_are_and_never_panic() {
     let rounds = number("HARPO_FUZZ_ROUNDS", ROUNDS);
     let seed = number("HARPO_FUZZ_SEED", 1);
