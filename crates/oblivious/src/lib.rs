@@ -40,9 +40,11 @@ pub use answer::Answer;
 pub use client::{Choice, Secret};
 pub use error::{EncodeError, Error};
 pub use hint::{Hint, StackHint};
-pub use info::{GenerationInfo, Seed, Shape};
+pub use info::{GenerationInfo, QUERIES_PER_HINT, Seed, Shape};
 pub use params::{Noise, ParamSetId, Params, Security};
 pub use query::{Query, QueryPart};
 pub use ring::Kernel;
-pub use server::{Encoded, PartialAnswer, answer};
+pub use server::{
+    Buffers, Encoded, PartialAnswer, Sealed, Sealer, SharedBytes, Stripe, answer,
+};
 pub use stack::Stack;
