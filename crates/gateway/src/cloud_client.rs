@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::Stream;
 use harpo_protocol::id::GenerationId;
 use harpo_protocol::identity::Role;
 use harpo_service::http::{Client, ClientError, Response};
@@ -71,41 +71,52 @@ impl CloudClient {
             .await
     }
 
-    /// A retrieval: sends the body and hands the answer to `keep` piece by piece; it must be exactly
-    /// `expected` bytes (protocol 9.2). Nothing is handed over unless the cloud accepted the ticket.
-    pub async fn retrieve(
+    /// A retrieval (protocol 9.2), or the rest of an interrupted one from answer `from` on (9.5): sends a body
+    /// of `length` bytes. Returns with the head of the answer, when the cloud has accepted the ticket.
+    pub async fn retrieve<S>(
         &self,
-        body: Bytes,
-        expected: u64,
-        mut keep: impl FnMut(&[u8]) -> io::Result<()>,
-    ) -> Result<(), ClientError> {
-        let response = self.http.post("/v1/retrievals").bytes(body).send().await?;
-        let mut stream = response.stream();
-        let mut received = 0;
-        let mut kept = Ok(());
-        while let Some(piece) = stream.next().await {
-            let piece = piece?;
-            received += piece.len() as u64;
-            if received > expected {
-                return Err(self.wrong_length(expected));
-            }
-            // A disk that is full must not show: the answer is received to its end all the same.
-            if kept.is_ok() {
-                kept = keep(&piece);
-            }
-        }
-        if received != expected {
-            return Err(self.wrong_length(expected));
-        }
-        kept.map_err(|error| ClientError::Request {
-            reason: format!("the answer could not be kept: {error}"),
-        })
+        body: S,
+        length: u64,
+        from: Option<u32>,
+    ) -> Result<Response, ClientError>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
+    {
+        let request = self.http.post("/v1/retrievals");
+        let request = match from {
+            None => request,
+            Some(from) => request.query(&[("from", from)]),
+        };
+        request
+            .header(http::header::CONTENT_LENGTH, HeaderValue::from(length))
+            .stream(body)
+            .send()
+            .await
     }
 
-    fn wrong_length(&self, expected: u64) -> ClientError {
-        ClientError::Malformed {
-            base: self.http.base().to_owned(),
-            reason: format!("it is not the {expected} bytes that the stack's shape demands"),
+    /// A stream of the whole stack, or of what is missing of an interrupted one, from slot `from` on (protocol 9.6):
+    /// sends the ticket. Returns with the head of the answer, when the cloud has accepted it.
+    pub async fn stream(&self, head: Bytes, from: Option<u32>) -> Result<Response, ClientError> {
+        let request = self.http.post("/v1/streams");
+        let request = match from {
+            None => request,
+            Some(from) => request.query(&[("from", from)]),
+        };
+        request.bytes(head).send().await
+    }
+
+    /// The address.
+    pub fn base(&self) -> &str {
+        self.http.base()
+    }
+
+    /// A connection without TLS, for tests that cut it to the byte.
+    #[cfg(test)]
+    pub(crate) fn plain(cloud_url: &str) -> Self {
+        Self {
+            http: Client::plain(cloud_url)
+                .and_then(|client| client.with_read_timeout(Duration::from_millis(700)))
+                .unwrap(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod archive;
 mod fetch;
 mod library;
 pub mod plan;
+pub mod progress;
 pub mod retrieve;
 
 use std::collections::HashMap;
@@ -38,6 +39,7 @@ use crate::party::Party;
 use crate::store::{CachedInstance, Store, StoreError};
 use crate::trust_client::TrustClient;
 use library::Library;
+use progress::Underway;
 use retrieve::RetrieveError;
 
 /// Why a bundle cannot be had.
@@ -112,6 +114,7 @@ struct Inner {
     located: Remembered<(Requester, String), Vec<BundleId>>,
     failures: Remembered<BundleId, Arc<ConsultError>>,
     flights: Mutex<HashMap<BundleId, Flight>>,
+    underway: Arc<Underway>,
     shutdown: Shutdown,
 }
 
@@ -142,8 +145,14 @@ impl Consult {
             located: Remembered::default(),
             failures: Remembered::default(),
             flights: Mutex::default(),
+            underway: Arc::default(),
             shutdown,
         })))
+    }
+
+    /// How far its fetches are.
+    pub fn underway(&self) -> Arc<Underway> {
+        self.0.underway.clone()
     }
 
     /// Searches at trust (8.2).
@@ -271,7 +280,7 @@ impl Consult {
         }
         let all: Vec<_> = stacks.iter().flat_map(|stack| &stack.generations).collect();
         inner.hints.keep_only(&all).map_err(HintError::Io)?;
-        inner.hints.set_ready(all.len());
+        inner.hints.set_ready(all.into_iter().cloned().collect());
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt as _;
@@ -54,6 +54,15 @@ pub struct HeldStack {
 }
 
 impl HeldStack {
+    /// `generations` are those of `stack`, in order; `hint` is the sum of theirs.
+    pub(crate) fn new(stack: Stack, hint: StackHint, generations: Vec<GenerationId>) -> Self {
+        Self {
+            stack,
+            hint,
+            generations,
+        }
+    }
+
     /// What to ask for to get a slot.
     pub fn choice(&self, generation: GenerationId, slot: u32) -> Option<Choice> {
         let generation = self.generations.iter().position(|g| *g == generation)?;
@@ -77,7 +86,9 @@ pub struct Hints {
     dir: PathBuf,
     /// Most recently used last.
     held: Mutex<Vec<Arc<HeldStack>>>,
-    ready: AtomicUsize,
+    ready: Mutex<Vec<SealedGeneration>>,
+    /// Bytes of hints that came since the start.
+    received: AtomicU64,
     fetching: tokio::sync::Mutex<()>,
 }
 
@@ -96,7 +107,8 @@ impl Hints {
         Ok(Self {
             dir,
             held: Mutex::default(),
-            ready: AtomicUsize::new(0),
+            ready: Mutex::default(),
+            received: AtomicU64::new(0),
             fetching: tokio::sync::Mutex::default(),
         })
     }
@@ -165,6 +177,8 @@ impl Hints {
         while let Some(piece) = stream.next().await {
             let piece = piece.map_err(failed)?;
             have += piece.len() as u64;
+            self.received
+                .fetch_add(piece.len() as u64, Ordering::Relaxed);
             if have > generation.hint_bytes {
                 break;
             }
@@ -214,11 +228,7 @@ impl Hints {
             hints.push(Hint::from_bytes(info, &bytes)?);
         }
         let hint = StackHint::sum(&shape, &hints)?;
-        let new = Arc::new(HeldStack {
-            stack: shape,
-            hint,
-            generations,
-        });
+        let new = Arc::new(HeldStack::new(shape, hint, generations));
         // A stack that grew replaces what it was before.
         held.retain(|old| !new.generations.starts_with(&old.generations));
         held.push(new.clone());
@@ -228,14 +238,20 @@ impl Hints {
         Ok(new)
     }
 
-    /// Notes for how many sealed generations everything is here.
-    pub fn set_ready(&self, generations: usize) {
-        self.ready.store(generations, Ordering::Relaxed);
+    /// Notes for which sealed generations everything is here.
+    pub fn set_ready(&self, generations: Vec<SealedGeneration>) {
+        *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = generations;
     }
 
-    /// For how many sealed generations everything is here.
-    pub fn ready(&self) -> usize {
-        self.ready.load(Ordering::Relaxed)
+    /// The sealed generations for which everything is here, oldest first.
+    pub fn ready(&self) -> Vec<SealedGeneration> {
+        let ready = self.ready.lock();
+        ready.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Bytes of hints that came from the cloud since the start, bodies only.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     fn path(&self, generation: &SealedGeneration) -> PathBuf {

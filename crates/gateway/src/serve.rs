@@ -159,6 +159,7 @@ pub async fn serve(
         spool: spool.clone(),
         store: store.clone(),
         hints: hints.clone(),
+        underway: consult.underway(),
     };
     let users_file = dir.join(&config.users_file);
     let users = Arc::new(users::read(&users_file)?);

@@ -16,6 +16,7 @@ use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
+use crate::consult::progress::{RUNNING, Snapshot};
 use crate::consult::retrieve::Wire;
 use crate::open::CheckedAccess;
 
@@ -138,8 +139,8 @@ impl Fetch {
 /// no other user's business.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct FetchRow {
-    /// Ascending.
-    pub number: u64,
+    /// Ascending; none while it goes on.
+    pub number: Option<u64>,
     /// `cache` or `stack`.
     pub source: String,
     /// When it began, in milliseconds since the Unix epoch.
@@ -158,8 +159,45 @@ pub struct FetchRow {
     pub bytes_up: u64,
     /// Bytes received, bodies only.
     pub bytes_down: u64,
-    /// `opened`, or what went wrong.
+    /// How often an interrupted retrieval went on.
+    pub resumed: u64,
+    /// `running`, `opened`, or what went wrong.
     pub outcome: String,
+    /// How far it is, while it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Snapshot>,
+}
+
+impl FetchRow {
+    /// One that goes on.
+    pub fn begun(fetch: &Fetch) -> Self {
+        Self {
+            number: None,
+            source: fetch.source.to_owned(),
+            at_ms: fetch.at.as_millis(),
+            milliseconds: 0,
+            fragments: fetch.fragments,
+            queries: 0,
+            stack_bytes: fetch.stack_bytes,
+            hint_bytes: fetch.hint_bytes,
+            bytes_up: 0,
+            bytes_down: 0,
+            resumed: 0,
+            outcome: RUNNING.to_owned(),
+            progress: None,
+        }
+    }
+
+    /// The same with these bytes moved.
+    pub fn with_wire(self, wire: Wire) -> Self {
+        Self {
+            queries: wire.queries,
+            bytes_up: wire.up,
+            bytes_down: wire.down,
+            resumed: wire.resumed,
+            ..self
+        }
+    }
 }
 
 /// See the module.
@@ -357,8 +395,8 @@ impl Store {
         let mut tx = self.db.begin("note fetch").await?;
         sqlx::query(
             "INSERT INTO fetches (bundle, source, at_ms, milliseconds, fragments, queries, \
-             stack_bytes, hint_bytes, bytes_up, bytes_down, outcome) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             stack_bytes, hint_bytes, bytes_up, bytes_down, outcome, resumed) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(fetch.bundle.to_string())
         .bind(fetch.source)
@@ -371,6 +409,7 @@ impl Store {
         .bind(fetch.wire.up as i64)
         .bind(fetch.wire.down as i64)
         .bind(&fetch.outcome)
+        .bind(fetch.wire.resumed as i64)
         .execute(&mut *tx)
         .await?;
         Ok(tx.commit().await?)
@@ -380,7 +419,7 @@ impl Store {
     pub async fn fetches(&self, limit: u32) -> Result<Vec<FetchRow>, StoreError> {
         let rows = sqlx::query(
             "SELECT number, source, at_ms, milliseconds, fragments, queries, stack_bytes, \
-             hint_bytes, bytes_up, bytes_down, outcome FROM fetches ORDER BY number DESC LIMIT ?",
+             hint_bytes, bytes_up, bytes_down, outcome, resumed FROM fetches ORDER BY number DESC LIMIT ?",
         )
         .bind(limit)
         .fetch_all(self.db.read())
@@ -391,7 +430,7 @@ impl Store {
 
 fn fetch_row(row: &SqliteRow) -> Result<FetchRow, StoreError> {
     Ok(FetchRow {
-        number: unsigned(row, 0)?,
+        number: Some(unsigned(row, 0)?),
         source: row.try_get(1)?,
         at_ms: unsigned(row, 2)?,
         milliseconds: unsigned(row, 3)?,
@@ -402,6 +441,8 @@ fn fetch_row(row: &SqliteRow) -> Result<FetchRow, StoreError> {
         bytes_up: unsigned(row, 8)?,
         bytes_down: unsigned(row, 9)?,
         outcome: row.try_get(10)?,
+        resumed: unsigned(row, 11)?,
+        progress: None,
     })
 }
 

@@ -1,6 +1,8 @@
 //! `harpo demo`: a study goes from one hospital through trust into the cloud and comes back to
 //! another, with everybody a process of its own and every byte on a real connection.
 
+mod expected;
+mod follow;
 mod network;
 mod report;
 mod screen;
@@ -20,6 +22,7 @@ use harpo_gateway::store::FetchRow;
 use harpo_protocol::cell::Layout;
 use harpo_service::shutdown::Shutdown;
 
+use expected::Retrieval;
 use network::{Harpo, Hospital, Network, text};
 use report::Report;
 use screen::{Screen, megabytes};
@@ -338,8 +341,7 @@ impl Demo {
         self.report.consult_seconds = seconds;
         self.report.instances_received = right;
         let visitor = Visitor::new(&self.network.consumer)?;
-        let fetches: Vec<FetchRow> = visitor.fetches().await?;
-        self.account(&fetches);
+        self.account(&visitor).await?;
         let exact = right == self.originals.instances.len();
         self.judge(exact, right, seconds, "from the cloud");
         let report = &self.report;
@@ -369,13 +371,16 @@ impl Demo {
     /// Fetches every study at the consumer and compares; how many instances are right, and the time.
     async fn consult(&mut self) -> Result<(usize, f64)> {
         let visitor = Visitor::new(&self.network.consumer)?;
-        let bar = self.screen.bar(self.report.study_bytes, "fetching", true);
+        let bar = self.screen.bar(self.report.study_bytes, "asking", true);
         let mut right = 0;
         let mut seconds = 0.0;
+        let mut delivered = 0;
         for study in self.originals.studies() {
             let begun = begin();
-            let received = visitor.study(&study, |bytes| bar.inc(bytes)).await?;
+            let received =
+                follow::study(&visitor, &study, &bar, self.report.study_bytes, delivered).await?;
             seconds += begun.elapsed().as_secs_f64();
+            delivered = bar.position();
             let (good, wrong) = self.originals.compare(&study, &received);
             right += good;
             for complaint in wrong.iter().take(5) {
@@ -386,13 +391,16 @@ impl Demo {
         Ok((right, seconds))
     }
 
-    /// Adds up what the consumer's gateway noted of its fetches from the cloud.
-    fn account(&mut self, fetches: &[FetchRow]) {
-        let report = &mut self.report;
-        for fetch in fetches
+    /// Adds up what the consumer's gateway noted of its fetches from the cloud, and compares it with the
+    /// documentation's formulas.
+    async fn account(&mut self, visitor: &Visitor) -> Result<()> {
+        let fetches = visitor.fetches().await?;
+        let fetches: Vec<&FetchRow> = fetches
             .iter()
             .filter(|f| f.source == "stack" && f.outcome == "opened")
-        {
+            .collect();
+        let report = &mut self.report;
+        for fetch in &fetches {
             report.fragments += fetch.fragments;
             report.queries += fetch.queries;
             report.wire_bytes_up += fetch.bytes_up;
@@ -400,6 +408,11 @@ impl Demo {
             report.stack_bytes = fetch.stack_bytes;
             report.hint_bytes = fetch.hint_bytes;
         }
+        let hint_bytes = visitor.status().await?.hint_bytes_received;
+        let cells = u64::from(self.layout.cells_per_slot);
+        let stack = visitor.stack().await?;
+        report.retrieval = Retrieval::compare(&fetches, hint_bytes, &stack, cells)?;
+        Ok(())
     }
 
     fn judge(&self, exact: bool, right: usize, seconds: f64, from: &str) {
@@ -420,8 +433,18 @@ impl Demo {
         if !exact {
             bail!("not everything was right; see above");
         }
+        self.report.retrieval.check()?;
         self.screen
             .good("every instance came back byte for byte, twice");
+        let retrieval = &self.report.retrieval;
+        let largest = retrieval
+            .difference_up
+            .max(retrieval.difference_down)
+            .max(retrieval.difference_hint);
+        self.screen.good(&format!(
+            "bytes on the wire are those of the documentation's formulas within {:.2} %",
+            largest * 100.0
+        ));
         self.screen
             .good("the cloud knows that somebody wrote, and that somebody read something");
         Ok(())

@@ -1,4 +1,4 @@
-//! k-out-of-N oblivious transfer of large records: the ring engine.
+//! k-out-of-N oblivious transfer of large records: the ring engine, and streams of a whole stack.
 //!
 //! A consumer asks for one slot of a stack without the server learning which; the server works through every
 //! slot and returns little more than the slot's own size. The scheme is plain ring learning with errors with
@@ -20,13 +20,18 @@
 //! This hides the choice from the server. It does **not** hide the other slots from the consumer: a consumer
 //! that departs from the protocol can learn any linear combination of slots. Slots must therefore be ciphertext
 //! under keys that the consumer only gets for what it was granted.
+//!
+//! Where a stack is small, or much of it is wanted, downloading all of it costs less: [`Engine::choose`] says when, and
+//! a [`Retrieval`] is the consumer's side of either.
 
 mod bits;
 pub mod client;
+pub mod engine;
 mod error;
 mod info;
 mod params;
 mod query;
+mod retrieval;
 mod ring;
 mod sample;
 mod server;
@@ -38,11 +43,13 @@ mod hint;
 
 pub use answer::Answer;
 pub use client::{Choice, Secret};
+pub use engine::{Cost, Engine};
 pub use error::{EncodeError, Error};
 pub use hint::{Hint, StackHint};
 pub use info::{GenerationInfo, QUERIES_PER_HINT, Seed, Shape};
 pub use params::{Noise, ParamSetId, Params, Security};
 pub use query::{Query, QueryPart};
+pub use retrieval::Retrieval;
 pub use ring::Kernel;
 pub use server::{
     Buffers, Encoded, PartialAnswer, Sealed, Sealer, SharedBytes, Stripe, answer,

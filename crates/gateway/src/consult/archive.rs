@@ -102,7 +102,9 @@ impl From<Arc<ConsultError>> for ArchiveError {
             }
             ConsultError::Hints(HintError::Cloud { source, .. }) => unavailable(source, &error),
             ConsultError::Retrieve(RetrieveError::Cloud(source)) => unavailable(source, &error),
-            ConsultError::HintsPending | ConsultError::Stopping => Self::Unavailable {
+            ConsultError::HintsPending
+            | ConsultError::Stopping
+            | ConsultError::Retrieve(RetrieveError::Reconnect(_)) => Self::Unavailable {
                 retry_after: AGAIN,
                 cause: Box::new(Shown(error)),
             },

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use harpo_protocol::access::Requester;
 use harpo_protocol::cell::Layout;
 use harpo_protocol::id::{BundleId, GenerationId};
@@ -21,7 +21,8 @@ use harpo_protocol::stack::StackDescriptor;
 use harpo_service::causes::in_one_line;
 use tracing::{info, warn};
 
-use super::retrieve::{self, Answers, Wire};
+use super::progress::{Phase, Progress};
+use super::retrieve::{self, Answers, Patience, Place, Wanted};
 use super::{ConsultError, Inner};
 use crate::blocking;
 use crate::hints::HeldStack;
@@ -84,7 +85,13 @@ impl Inner {
             return Err(OpenError::Unfit("it gives no access").into());
         };
         let mut fetch = Fetch::new(&manifest, &access, self.now());
-        let result = self.bring(Arc::new(manifest), access, &mut fetch).await;
+        let progress = Progress::new(&fetch, party.clock());
+        self.underway.show(&progress);
+        let result = self
+            .bring(Arc::new(manifest), access, &mut fetch, &progress)
+            .await;
+        progress.end();
+        fetch.wire = progress.wire();
         fetch.took = begun.elapsed();
         fetch.outcome = match &result {
             Ok(()) => "opened".into(),
@@ -107,6 +114,7 @@ impl Inner {
         manifest: Arc<Verified<Manifest>>,
         access: CheckedAccess,
         fetch: &mut Fetch,
+        progress: &Progress,
     ) -> Result<(), ConsultError> {
         let layout = self.party.layout();
         let CheckedAccess {
@@ -116,17 +124,18 @@ impl Inner {
         } = access;
         let brought = match stack {
             None => {
-                let (fragments, wire) = self.fetch_cached(&manifest, grant).await?;
-                fetch.wire = wire;
+                let fragments = self.fetch_cached(&manifest, grant, progress).await?;
                 Brought::Fragments(fragments)
             }
             Some((stack, tickets)) => {
                 let held = self.hints_of(&stack).await?;
                 fetch.stack_bytes = held.stack.slots() * u64::from(held.stack.slot_bytes());
                 fetch.hint_bytes = stack.generations.iter().map(|g| g.hint_bytes).sum();
+                progress.covers(fetch.stack_bytes, fetch.hint_bytes);
                 let slots = open::distinct_slots(&secrets);
-                let answers = self.fetch_obliviously(&held, &slots, &tickets).await?;
-                fetch.wire = answers.wire;
+                let answers = self
+                    .fetch_obliviously(&held, &slots, &tickets, progress)
+                    .await?;
                 Brought::Answers {
                     held,
                     slots,
@@ -136,10 +145,11 @@ impl Inner {
         };
         let shelf = self.library.shelf(manifest.bundle);
         let scratch = scratch_file(self.library.dir())?;
-        let opened = manifest.clone();
+        let (opened, progress) = (manifest.clone(), progress.clone());
         let bytes = blocking(move || {
             let mut opener = Opener::new(opened, secrets.content_key.clone(), layout, scratch);
-            brought.open(&mut opener, &secrets, &layout)?;
+            brought.open(&mut opener, &secrets, &layout, &progress)?;
+            progress.enter(Phase::Verifying, 0);
             shelf.write(opener)
         })
         .await?;
@@ -151,10 +161,13 @@ impl Inner {
         &self,
         manifest: &Manifest,
         grant: harpo_protocol::id::Nonce,
-    ) -> Result<(File, Wire), ConsultError> {
+        progress: &Progress,
+    ) -> Result<File, ConsultError> {
         let size = self.party.layout().fragment_bytes();
         let file = scratch_file(self.library.dir())?;
-        let mut wire = Wire::default();
+        let total = manifest.fragments.len() as u64 * size as u64;
+        progress.expect_more(total);
+        progress.enter(Phase::Receiving, total);
         let mut fragments = futures_util::stream::iter(0..manifest.fragments.len() as u32)
             .map(|index| async move {
                 let bytes = self
@@ -166,12 +179,13 @@ impl Inner {
             .buffer_unordered(DOWNLOADS_AT_ONCE);
         while let Some((index, bytes)) = fragments.next().await {
             let bytes = bytes.map_err(ConsultError::Trust)?;
-            wire.down += bytes.len() as u64;
+            progress.received(bytes.len() as u64);
+            progress.step(bytes.len() as u64);
             // Into the page cache: as quick as copying.
             file.write_all_at(&bytes, u64::from(index) * size as u64)?;
         }
         drop(fragments);
-        Ok((file, wire))
+        Ok(file)
     }
 
     /// Obliviously (9).
@@ -180,6 +194,7 @@ impl Inner {
         held: &Arc<HeldStack>,
         slots: &[(GenerationId, u32)],
         tickets: &[Signed<Ticket>],
+        progress: &Progress,
     ) -> Result<Answers, ConsultError> {
         let _place = self
             .retrievals
@@ -192,11 +207,20 @@ impl Inner {
             .cloned()
             .zip(classes(slots.len() as u32))
             .collect();
-        let scratch = scratch_file(self.library.dir())?;
+        let wanted = Wanted {
+            held,
+            slots,
+            tickets: &tickets,
+        };
+        let place = Place {
+            reconnect: &|| self.connect().boxed(),
+            scratch: self.library.dir(),
+            clock: self.party.clock(),
+            patience: &Patience::default(),
+            progress,
+        };
         // The connection closes when this returns, before anything is decoded.
-        let clock = self.party.clock();
-        let rng = self.party.rng();
-        Ok(retrieve::retrieve(cloud, held.clone(), slots, &tickets, scratch, clock, rng).await?)
+        Ok(retrieve::retrieve(cloud, wanted, place, self.party.rng()).await?)
     }
 
     /// The sum of the hints, if they are here: they are not fetched because somebody reads (7.2).
@@ -226,6 +250,7 @@ impl Brought {
         opener: &mut Opener,
         secrets: &Secrets,
         layout: &Layout,
+        progress: &Progress,
     ) -> Result<(), ConsultError> {
         match self {
             Self::Fragments(file) => open_fragments(&file, opener, layout),
@@ -233,7 +258,7 @@ impl Brought {
                 held,
                 slots,
                 answers,
-            } => answers.decode(&held, |index, slot| {
+            } => answers.decode(&held, progress, |index, slot| {
                 open_slot(slots[index], &slot, opener, secrets, layout)
             }),
         }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::expected::Retrieval;
+
 /// `--report FILE`. Seconds are wall-clock time; bytes of the wire are those of message bodies.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
@@ -29,6 +31,8 @@ pub(crate) struct Report {
     pub wire_bytes_up: u64,
     /// Bytes of the retrieval from the cloud.
     pub wire_bytes_down: u64,
+    /// The bytes of the retrieval beside those that the documentation's formulas give.
+    pub retrieval: Retrieval,
     /// From the first C-STORE to the last receipt.
     pub outsource_seconds: f64,
     /// From asking to the last instance, through the upload cache.

@@ -4,7 +4,7 @@ use std::io::{Cursor, Read as _};
 
 use anyhow::{Context as _, Result, bail};
 use futures_util::StreamExt as _;
-use harpo_gateway::status::Status;
+use harpo_gateway::status::{GenerationRow, Status};
 use harpo_gateway::store::FetchRow;
 use harpo_service::http::{Client, Request};
 use http::{HeaderValue, header};
@@ -37,7 +37,12 @@ impl Visitor {
         Ok(self.get("/api/status").send_json(SMALL).await?)
     }
 
-    /// What its fetches cost, newest first.
+    /// The public figures of the generations that its queries cover.
+    pub(crate) async fn stack(&self) -> Result<Vec<GenerationRow>> {
+        Ok(self.get("/api/stack").send_json(SMALL).await?)
+    }
+
+    /// What its fetches cost, those that go on first, then newest first.
     pub(crate) async fn fetches(&self) -> Result<Vec<FetchRow>> {
         Ok(self.get("/api/fetches").send_json(SMALL).await?)
     }

@@ -1,0 +1,3 @@
+//! Measurements that anyone can repeat: `cargo xtask bench`.
+
+fn main() {}
