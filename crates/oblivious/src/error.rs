@@ -65,7 +65,9 @@ pub enum Error {
         missing: usize,
     },
     /// The system gives no such memory.
-    #[error("{bytes} bytes of memory for a generation were refused; free memory or use smaller generations")]
+    #[error(
+        "{bytes} bytes of memory for a generation were refused; free memory or use smaller generations"
+    )]
     OutOfMemory {
         /// How many bytes were asked for.
         bytes: usize,

@@ -51,7 +51,5 @@ pub use params::{Noise, ParamSetId, Params, Security};
 pub use query::{Query, QueryPart};
 pub use retrieval::Retrieval;
 pub use ring::Kernel;
-pub use server::{
-    Buffers, Encoded, PartialAnswer, Sealed, Sealer, SharedBytes, Stripe, answer,
-};
+pub use server::{Buffers, Encoded, PartialAnswer, Sealed, Sealer, SharedBytes, Stripe, answer};
 pub use stack::Stack;

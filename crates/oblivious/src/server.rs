@@ -5,15 +5,15 @@ mod scan;
 mod seal;
 mod storage;
 
+use std::convert::Infallible;
+
 pub use self::partial::PartialAnswer;
 pub use self::seal::{Buffers, Sealed, Sealer, Stripe};
 pub use self::storage::SharedBytes;
 
 use self::storage::{Pages, Storage};
 use crate::ring::Kernel;
-use crate::{
-    Answer, EncodeError, Error, GenerationInfo, Hint, Params, Query, QueryPart, Stack,
-};
+use crate::{Answer, EncodeError, Error, GenerationInfo, Hint, Params, Query, QueryPart, Stack};
 
 /// One generation, ready to be scanned: about three times the size of its slots.
 ///
@@ -41,6 +41,27 @@ impl Encoded {
     ) -> Result<Encoded, EncodeError<E>> {
         let sealer = Sealer::new(info)?;
         sealer.encode(read, |_, _| ())
+    }
+
+    /// Encodes slots that are in memory. There are as many, of the right size, as the shape says; missing bytes count as
+    /// zero.
+    ///
+    /// # Errors
+    /// [`Error::UnknownParams`], [`Error::OutOfMemory`].
+    pub fn of_slots(info: &GenerationInfo, slots: &[impl AsRef<[u8]>]) -> Result<Encoded, Error> {
+        let read = |slot: u32, offset: u64, bytes: &mut [u8]| {
+            let stored = slots.get(slot as usize).map_or(&[][..], AsRef::as_ref);
+            let stored = stored.get(offset as usize..).unwrap_or_default();
+            let length = stored.len().min(bytes.len());
+            bytes[..length].copy_from_slice(&stored[..length]);
+            bytes[length..].fill(0);
+            Ok::<_, Infallible>(())
+        };
+        match Encoded::encode(info, read) {
+            Ok(encoded) => Ok(encoded),
+            Err(EncodeError::Refused(error)) => Err(error),
+            Err(EncodeError::Read { source, .. }) => match source {},
+        }
     }
 
     /// [`Encoded::encode`] and the generation's hint, block by block: cheaper than one after the other.

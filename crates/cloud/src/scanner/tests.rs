@@ -22,11 +22,8 @@ fn loaded(seed: u8) -> (Loaded, StackHint) {
         shape: Shape::new(SLOTS, 200, 2).unwrap(),
         seed: Seed([seed; 32]),
     };
-    let read = |index, bytes: &mut [u8]| {
-        bytes.copy_from_slice(&slot(seed, index));
-        Ok::<_, std::io::Error>(())
-    };
-    let encoded = Encoded::encode(&info, read).unwrap();
+    let slots: Vec<_> = (0..SLOTS).map(|index| slot(seed, index)).collect();
+    let encoded = Encoded::of_slots(&info, &slots).unwrap();
     let stack = Arc::new(Stack::new(vec![info]).unwrap());
     let hint = StackHint::sum(&stack, &[encoded.hint()]).unwrap();
     (

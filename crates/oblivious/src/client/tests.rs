@@ -28,7 +28,8 @@ fn selections(stack: &Stack, choice: Choice, seed: u64) -> Vec<(usize, usize, i1
     let mut found = Vec::new();
     for (info, offset) in stack.generations().iter().zip(stack.offsets()) {
         for j in 0..info.shape.polys() {
-            let mut known = sample::public_batch(params.ring(), &info.seed, j, 1).into_ntt(Kernel::best());
+            let mut known =
+                sample::public_batch(params.ring(), &info.seed, j, 1).into_ntt(Kernel::best());
             known.multiply(Kernel::best(), &secret.values);
             let known = known.into_coeff(Kernel::best());
             let ring = params.ring();

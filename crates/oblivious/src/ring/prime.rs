@@ -65,7 +65,9 @@ impl Prime {
     #[inline(always)]
     pub(crate) fn fraction(&self, c: u32) -> u64 {
         let rest = (u64::from(c) * u64::from(self.reciprocal_rest)) >> 32;
-        u64::from(c).wrapping_mul(self.reciprocal).wrapping_add(rest)
+        u64::from(c)
+            .wrapping_mul(self.reciprocal)
+            .wrapping_add(rest)
     }
 
     /// `value` modulo the prime.

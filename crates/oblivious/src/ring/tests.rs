@@ -248,7 +248,10 @@ impl Task for Dots<'_> {
 #[test]
 fn inverse_undoes_forward() {
     let mut rng = ChaCha20Rng::seed_from_u64(3);
-    for (kernel, ring) in Kernel::available().into_iter().zip(rings().into_iter().cycle()) {
+    for (kernel, ring) in Kernel::available()
+        .into_iter()
+        .zip(rings().into_iter().cycle())
+    {
         let batch = random_batch(ring, &mut rng);
         let back = copy(&batch).into_ntt(kernel).into_coeff(kernel);
         assert_eq!(

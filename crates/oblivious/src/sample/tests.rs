@@ -1,5 +1,5 @@
 use super::*;
-use crate::ring::{PRIMES_2048 as PRIMES};
+use crate::ring::PRIMES_2048 as PRIMES;
 
 const N: usize = 2048;
 
@@ -37,7 +37,10 @@ fn public_polynomials_follow_the_specification() {
 
 #[test]
 fn polynomials_do_not_depend_on_the_batch() {
-    let (a, b) = (public_batch(ring(), &seed(), 0, 16), public_batch(ring(), &seed(), 9, 1));
+    let (a, b) = (
+        public_batch(ring(), &seed(), 0, 16),
+        public_batch(ring(), &seed(), 9, 1),
+    );
     assert!(
         a.residues(1)
             .iter()

@@ -101,7 +101,10 @@ fn slots_of_several_shapes_come_back_in(set: ParamSetId) {
         (40, 24, 64),
         (3000, 8, 2048),
     ] {
-        let world = world(vec![info_in(set, slots, slot_bytes, interleave, 7)], &mut rng);
+        let world = world(
+            vec![info_in(set, slots, slot_bytes, interleave, 7)],
+            &mut rng,
+        );
         for slot in [0, slots / 2, slots - 1] {
             let (secret, query) = client::query(
                 &world.stack,
