@@ -15,6 +15,7 @@ Development chores of Harpocrates
   cargo xtask test [--only STEP,STEP]   everything that must hold before a change goes in
   cargo xtask e2e [--release] [-- ARGS] only the black-box tests; ARGS go to the test program
   cargo xtask demo [-- ARGS]            the demonstration, built for speed
+  cargo xtask bench SUBJECT [OPTIONS]   measurements, built for speed: `bench retrieval --quick`, `bench help`
   cargo xtask ci                        what .ci/run does: the same as `test`
 
 Steps of `test`, in this order:
@@ -46,6 +47,7 @@ fn run(words: &[String]) -> Result<()> {
             steps::e2e(release, passed_on(rest)?)
         }
         "demo" => steps::demo(passed_on(rest)?),
+        "bench" => steps::bench(rest),
         "help" | "--help" | "-h" => {
             print_help();
             Ok(())

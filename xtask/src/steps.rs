@@ -177,6 +177,25 @@ pub(crate) fn demo(arguments: &[String]) -> Result<()> {
     status(command(&["run", "--release", "--package", "harpo", "--", "demo"]).args(arguments))
 }
 
+/// `cargo xtask bench`. The peers that not everybody needs to build are turned on.
+pub(crate) fn bench(arguments: &[String]) -> Result<()> {
+    let words = if arguments.is_empty() {
+        &["help".to_owned()]
+    } else {
+        arguments
+    };
+    let cargo = [
+        "run",
+        "--release",
+        "--package",
+        "harpo-bench",
+        "--features",
+        "spiral",
+        "--",
+    ];
+    status(command(&cargo).args(words))
+}
+
 /// Runs tests against the binary of a profile, passes their output on as it comes, and closes with the sum of
 /// what passed and failed.
 fn tests(workspace: &Workspace, profile: &str, cargo: &[&str], arguments: &[String]) -> Result<()> {

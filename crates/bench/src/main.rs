@@ -1,3 +1,34 @@
-//! Measurements that anyone can repeat: `cargo xtask bench`.
+//! Measurements that anyone can repeat: `cargo xtask bench SUBJECT`.
+//!
+//! A benchmark here compares: what is measured stands beside the machine's own limit and beside what somebody
+//! would use instead, all timed in one run, in rounds that visit every candidate in turn. A busy machine then
+//! slows all of them alike, and ratios hold where seconds do not. Nothing is timed whose result was not checked.
 
-fn main() {}
+mod clock;
+mod machine;
+mod progress;
+mod records;
+mod retrieval;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Benchmarks of Harpocrates.
+#[derive(Debug, Parser)]
+#[command(name = "harpo-bench")]
+struct Arguments {
+    #[command(subcommand)]
+    subject: Subject,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subject {
+    /// Oblivious retrieval beside the memory's read limit, downloading everything, and classic oblivious transfer
+    Retrieval(retrieval::Options),
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().subject {
+        Subject::Retrieval(options) => retrieval::run(&options),
+    }
+}

@@ -1,4 +1,4 @@
-//! The interfaces of docs/protocol.md 6, 7.2 and 9.2.
+//! The interfaces of docs/protocol.md 6, 7.2, 9.2 and 9.6.
 
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ use tokio::time::{Duration, Instant};
 use crate::Error;
 use crate::body::BodyReader;
 use crate::cloud::Cloud;
-use crate::retrieval::{self, Asker};
+use crate::retrieval::{self, Asker, Head};
+use crate::stream;
 
 mod hint;
 
@@ -35,6 +36,7 @@ pub(crate) fn router(cloud: Arc<Cloud>) -> Router {
         .route("/v1/generations/{generation}/proofs", post(prove))
         .route("/v1/generations/{generation}/hint", get(hint::get))
         .route("/v1/retrievals", post(retrieve))
+        .route("/v1/streams", post(stream))
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         .with_state(cloud)
@@ -109,12 +111,29 @@ async fn retrieve(
     peer: Peer,
     request: Request,
 ) -> Result<Response, ApiError> {
+    let (asker, head, body) = asked(&peer, request)?;
+    Ok(retrieval::retrieve(&cloud, asker, head, body).await?)
+}
+
+async fn stream(
+    State(cloud): State<Arc<Cloud>>,
+    peer: Peer,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (asker, head, body) = asked(&peer, request)?;
+    Ok(stream::stream(&cloud, asker, head, body).await?)
+}
+
+/// Who asks for a retrieval or a stream, and what the request says before its body.
+fn asked(peer: &Peer, request: Request) -> Result<(Asker, Head, Body), Error> {
     let asker = Asker {
-        pass: require(&peer, Role::Pass)?,
+        pass: require(peer, Role::Pass)?,
         address: peer.addr(),
     };
+    let from = request.uri().query().map(parse_from).transpose()?;
     let body = request.into_body();
-    Ok(retrieval::retrieve(&cloud, asker, announced(&body), body).await?)
+    let length = announced(&body);
+    Ok((asker, Head { from, length }, body))
 }
 
 /// Reads a message.
@@ -136,12 +155,21 @@ fn parse(generation: &str) -> Result<GenerationId, Error> {
     Ok(generation.parse()?)
 }
 
-/// An index has one spelling.
 fn parse_index(text: &str) -> Result<u32, Error> {
-    text.parse::<u32>()
-        .ok()
-        .filter(|index| index.to_string() == text)
-        .ok_or_else(|| Error::malformed("slot", "its index is not a number"))
+    number(text).ok_or_else(|| Error::malformed("slot", "its index is not a number"))
+}
+
+/// The one parameter of a retrieval or a stream (9.5, 9.6).
+fn parse_from(parameters: &str) -> Result<u32, Error> {
+    parameters
+        .strip_prefix("from=")
+        .and_then(number)
+        .ok_or_else(|| Error::malformed("retrieval", "its only parameter is from=NUMBER"))
+}
+
+/// A number has one spelling.
+fn number(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|n: &u32| n.to_string() == text)
 }
 
 /// Length of a body, if the request says it.

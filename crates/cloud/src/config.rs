@@ -58,9 +58,22 @@ pub struct Limits {
     /// Memory for encoded generations, in MiB; they take 3.4 times the size of their slots. Sealing what does not
     /// fit is refused. Default 0: three quarters of the machine's memory.
     pub memory_limit_mib: u64,
-    /// Retrievals with a good ticket that are received or answered at the same time; further ones are told to come
-    /// back. Each holds its queries in memory (up to 64 of them). Default 8.
+    /// Retrievals with a good ticket that are received or answered at the same time; further ones are told when to
+    /// come back. Default 64.
     pub retrievals_at_once: u32,
+    /// Queries of all of them together that were not answered yet. No retrieval is let in while there are so many; one
+    /// that was let in may have up to 64 more. Default 512.
+    pub queue_queries: u32,
+    /// Memory for these queries and for answers that were not taken yet, in MiB, bounded in the same way. Besides,
+    /// the pass under way needs memory for 16 answers in the making. Default 1024.
+    pub queue_mib: u64,
+    /// How long a query waits for others to be answered with it when nothing is under way, in milliseconds. Default 3.
+    pub gather_milliseconds: u64,
+    /// How often an interrupted retrieval may be resumed. Default 8.
+    pub retrieval_resumptions: u32,
+    /// Streams of whole stacks at the same time; further ones are told to come back. Each has two or three slots in
+    /// memory. Default 4.
+    pub streams_at_once: u32,
     /// Retrievals whose tickets are being read at the same time; further ones are told to come back. Each holds at
     /// most 256 KiB. Default 256.
     pub tickets_at_once: u32,
@@ -82,7 +95,12 @@ impl Default for Limits {
             max_slot_bytes: 64 << 20,
             slot_uploads_at_once: 4,
             memory_limit_mib: 0,
-            retrievals_at_once: 8,
+            retrievals_at_once: 64,
+            queue_queries: 512,
+            queue_mib: 1024,
+            gather_milliseconds: 3,
+            retrieval_resumptions: 8,
+            streams_at_once: 4,
             tickets_at_once: 256,
             retrieval_patience_seconds: 10,
             retrieval_min_kib_per_second: 64,

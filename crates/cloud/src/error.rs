@@ -59,6 +59,9 @@ pub enum Error {
         /// Largest that is accepted, in bytes.
         limit: u64,
     },
+    /// As many queries wait as are allowed; when there will be room.
+    #[error("too many retrievals wait; try again in {} seconds", seconds(*.0))]
+    QueueFull(Duration),
     /// As many as are allowed at once, or the stack is not in memory yet.
     #[error("{0}; try again later")]
     Busy(&'static str),
@@ -142,6 +145,11 @@ pub enum Error {
     TaskLost,
 }
 
+/// As a header tells them: whole, rounded up.
+fn seconds(duration: Duration) -> u64 {
+    duration.as_millis().div_ceil(1000) as u64
+}
+
 impl Error {
     /// For `map_err`: names the action and the file, and tells a full disk apart.
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -200,6 +208,7 @@ impl From<Error> for ApiError {
             Error::TooLarge { .. } => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
             }
+            Error::QueueFull(after) => Self::unavailable("busy", message, after),
             Error::Busy(_) | Error::Stopping => Self::unavailable("busy", message, BUSY_FOR),
             Error::MemoryFull { .. } => {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "memory_full", message)

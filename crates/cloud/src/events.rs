@@ -85,6 +85,48 @@ pub enum Event {
         /// The random name in the pass.
         pass: PartyId,
     },
+    /// Answers of a spent ticket that had not arrived were asked for again.
+    Resumption {
+        /// When.
+        time: Timestamp,
+        /// The ticket's, as when it was spent.
+        nonce: Nonce,
+        /// The generations that every query covers, as when it was spent.
+        stack: Vec<GenerationId>,
+        /// The first answer that had not arrived, counted from 0.
+        from: u32,
+        /// Number of queries from there on.
+        queries: u32,
+        /// Length of the request, ticket included.
+        bytes_up: u64,
+        /// Length of the answers.
+        bytes_down: u64,
+        /// Network address of gateway or relay.
+        peer: SocketAddr,
+        /// The random name in the pass.
+        pass: PartyId,
+    },
+    /// A ticket was spent for the whole stack, or such a stream goes on.
+    Stream {
+        /// When.
+        time: Timestamp,
+        /// The ticket's.
+        nonce: Nonce,
+        /// The generations that were sent.
+        stack: Vec<GenerationId>,
+        /// Number of queries that the ticket would have been good for: a class.
+        queries: u32,
+        /// The slot of the whole stack that it begins with, counted from 0.
+        from: u32,
+        /// Length of the request: the ticket.
+        bytes_up: u64,
+        /// Length of the slots.
+        bytes_down: u64,
+        /// Network address of gateway or relay.
+        peer: SocketAddr,
+        /// The random name in the pass.
+        pass: PartyId,
+    },
 }
 
 /// The file that events are appended to. An event has been handed to the operating system when

@@ -1,16 +1,22 @@
-//! Who may retrieve now: bounds that a stranger cannot fill. Places for whole retrievals are few, since each holds its
-//! queries in memory; one is given only for a ticket that was verified, and for each ticket only one. A pass, which is
-//! all that a stranger needs, gets no further than a ticket's few bytes, for a few seconds.
+//! Who may retrieve now: bounds that a stranger cannot fill. Room for whole retrievals is bounded, since each holds its
+//! queries in memory; it is given only for a ticket that was verified, and for each ticket only once at a time. A pass,
+//! which is all that a stranger needs, gets no further than a ticket's few bytes, for a few seconds.
 
 use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use harpo_oblivious::Stack;
 use harpo_protocol::id::{Nonce, PartyId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub(crate) use self::room::Place;
+use self::room::Room;
 use crate::Error;
 use crate::config::Limits;
+use crate::scanner::Pace;
+
+mod room;
 
 /// The bounds.
 #[derive(Debug)]
@@ -18,7 +24,8 @@ pub(crate) struct Gate {
     passes: OneEach<PartyId>,
     tickets: Arc<Semaphore>,
     nonces: OneEach<Nonce>,
-    places: Arc<Semaphore>,
+    room: Arc<Room>,
+    streams: Arc<Semaphore>,
 }
 
 impl Gate {
@@ -27,7 +34,8 @@ impl Gate {
             passes: OneEach::default(),
             tickets: Arc::new(Semaphore::new(limits.tickets_at_once as usize)),
             nonces: OneEach::default(),
-            places: Arc::new(Semaphore::new(limits.retrievals_at_once as usize)),
+            room: Arc::new(Room::new(limits)),
+            streams: Arc::new(Semaphore::new(limits.streams_at_once as usize)),
         }
     }
 
@@ -45,18 +53,26 @@ impl Gate {
             .map_err(|_| Error::Busy("too many tickets arrive at once"))
     }
 
-    /// One upload at a time for each ticket.
+    /// One retrieval at a time for each ticket.
     pub(crate) fn nonce(&self, nonce: Nonce) -> Result<Entered<Nonce>, Error> {
         self.nonces
             .enter(nonce)
             .ok_or(Error::Busy("this ticket has a retrieval under way"))
     }
 
-    /// For the queries, and their answers.
-    pub(crate) fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
-        Arc::clone(&self.places)
+    /// For the queries of a retrieval, and their answers.
+    ///
+    /// # Errors
+    /// [`Error::QueueFull`].
+    pub(crate) fn place(&self, stack: &Stack, queries: u32, pace: &Pace) -> Result<Place, Error> {
+        self.room.take(stack, queries, pace)
+    }
+
+    /// For a stream, which has slots in memory.
+    pub(crate) fn stream(&self) -> Result<OwnedSemaphorePermit, Error> {
+        Arc::clone(&self.streams)
             .try_acquire_owned()
-            .map_err(|_| Error::Busy("too many retrievals at once"))
+            .map_err(|_| Error::Busy("too many streams at once"))
     }
 }
 
@@ -119,19 +135,15 @@ mod tests {
     }
 
     #[test]
-    fn tickets_and_places_are_bounded_apart() {
+    fn tickets_that_are_read_are_bounded() {
         let gate = Gate::new(&Limits {
             tickets_at_once: 2,
-            retrievals_at_once: 1,
             ..Limits::default()
         });
-        let held = (gate.ticket().unwrap(), gate.ticket().unwrap());
+        let _first = gate.ticket().unwrap();
+        let second = gate.ticket().unwrap();
         assert!(matches!(gate.ticket(), Err(Error::Busy(_))));
-        let place = gate.place().unwrap();
-        assert!(matches!(gate.place(), Err(Error::Busy(_))));
-        drop(held);
-        assert!(matches!(gate.place(), Err(Error::Busy(_))));
-        drop(place);
-        drop(gate.place().unwrap());
+        drop(second);
+        drop(gate.ticket().unwrap());
     }
 }

@@ -75,7 +75,7 @@ fn read(
     runtime.block_on(slots.read(id, slot, digest, bytes))
 }
 
-fn failure(generation: GenerationId, slot: u32, error: ReadError) -> Error {
+pub(crate) fn failure(generation: GenerationId, slot: u32, error: ReadError) -> Error {
     match error {
         ReadError::Damaged => {
             tracing::error!(%generation, slot, "a slot is missing or damaged in storage");

@@ -1,18 +1,18 @@
 //! Retrievals (docs/protocol.md 9.2): the ticket first, then the queries, all of them read and parsed before the
-//! ticket is spent; then the answers, a pass at a time.
+//! ticket is spent; then the answers. An interrupted one is resumed with the same ticket and the same queries (9.5).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use harpo_oblivious::Query;
-use harpo_protocol::id::{Nonce, PartyId};
+use harpo_protocol::domain::sha256;
+use harpo_protocol::id::{Digest, Nonce, PartyId};
 use harpo_protocol::retrieval::{MAX_QUERIES, Ticket, ticket_length};
 use harpo_protocol::sign::{Signed, Verified};
-use http::{HeaderValue, header};
 use tokio::time::Instant;
 
-use self::answers::Answers;
+use self::answers::{Answers, Guards};
 use crate::Error;
 use crate::body::BodyReader;
 use crate::cloud::Cloud;
@@ -20,6 +20,8 @@ use crate::config::Limits;
 use crate::events::Event;
 use crate::gate::Entered;
 use crate::residents::Loaded;
+use crate::sending::{self, at_slowest, patience};
+use crate::store::Bought;
 
 mod answers;
 
@@ -33,75 +35,75 @@ pub(crate) struct Asker {
     pub(crate) address: std::net::SocketAddr,
 }
 
+/// What a request says before its body comes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    /// The first answer, or slot of a stream, that is asked for; `None` means the first, and never resumes (9.5, 9.6).
+    pub(crate) from: Option<u32>,
+    /// Length of the body.
+    pub(crate) length: Option<u64>,
+}
+
 /// A retrieval whose ticket is good. Nothing is spent yet, and no query was read.
 struct Admitted {
     ticket: Verified<Ticket>,
     loaded: Loaded,
-    /// Keeps a second upload with the same ticket out.
+    /// The first query that comes.
+    from: u32,
+    /// What the queries that come must be, if the ticket was spent before.
+    resumes: Option<Vec<Digest>>,
+    /// Keeps a second retrieval with the same ticket out.
     alone: Entered<Nonce>,
 }
 
-/// Answers one retrieval. `length` is what the request says of its body.
+/// Answers one retrieval.
 pub(crate) async fn retrieve(
     cloud: &Arc<Cloud>,
     asker: Asker,
-    length: Option<u64>,
+    head: Head,
     body: Body,
 ) -> Result<axum::response::Response, Error> {
     let limits = &cloud.limits;
     let pass = cloud.gate.pass(asker.pass)?;
     let mut body = BodyReader::new(body, Instant::now() + patience(limits));
-    let Admitted {
-        ticket,
-        loaded,
-        alone,
-    } = admit(cloud, length, &mut body).await?;
-    // Before a query is read: what is in memory at once is bounded by the number of places.
-    let place = cloud.gate.place()?;
-    let queries = queries(limits, &ticket, &loaded, &mut body).await?;
-    let bytes_down = queries.len() as u64 * loaded.stack.answer_bytes();
-    cloud.store.spend(ticket.nonce, ticket.expires).await?;
-    drop(alone);
-    cloud.events.record(&Event::Retrieval {
-        time: cloud.now(),
-        nonce: ticket.nonce,
-        stack: ticket.generations.clone(),
-        queries: ticket.queries,
-        bytes_up: body.taken(),
-        bytes_down,
-        peer: asker.address,
-        pass: asker.pass,
-    })?;
+    let admitted = admit(cloud, head, &mut body).await?;
+    let count = admitted.ticket.queries - admitted.from;
+    // Before a query is read: what is in memory at once is bounded by the room there is.
+    let stack = Arc::clone(&admitted.loaded.stack);
+    let place = cloud.gate.place(&stack, count, cloud.scanner.pace())?;
+    let (queries, digests) = receive(limits, count, &admitted, &mut body).await?;
+    let bytes_down = u64::from(count) * stack.answer_bytes();
+    settle(cloud, asker, &admitted, digests, (body.taken(), bytes_down)).await?;
     let answers = Answers {
-        scanner: cloud.scanner.clone(),
-        loaded,
-        queries,
+        turn: cloud.scanner.ask(admitted.loaded, queries),
         bytes: bytes_down,
         limits: limits.clone(),
-        guards: (pass, place),
+        guards: Guards {
+            place,
+            _alone: (pass, admitted.alone),
+        },
     };
-    let mut response = axum::response::Response::new(Body::from_stream(answers.stream()));
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/octet-stream"),
-    );
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes_down));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(sending::response(
+        Body::from_stream(answers.stream()),
+        bytes_down,
+    ))
 }
 
 /// Reads the ticket, and says whether its retrieval may be uploaded.
-async fn admit(
-    cloud: &Cloud,
-    length: Option<u64>,
-    body: &mut BodyReader,
-) -> Result<Admitted, Error> {
+async fn admit(cloud: &Cloud, head: Head, body: &mut BodyReader) -> Result<Admitted, Error> {
     let _reading = cloud.gate.ticket()?;
     let ticket = ticket(cloud, body).await?;
     let loaded = cloud.residents.stack(&ticket.generations)?;
-    let expected = body.taken() + u64::from(ticket.queries) * loaded.stack.query_bytes();
-    if length.is_some_and(|length| length != expected) {
+    let from = head.from.unwrap_or(0);
+    if from >= ticket.queries {
+        return Err(Error::malformed(
+            "retrieval",
+            format!("its ticket has {} queries", ticket.queries),
+        ));
+    }
+    let queries = u64::from(ticket.queries - from);
+    let expected = body.taken() + queries * loaded.stack.query_bytes();
+    if head.length.is_some_and(|length| length != expected) {
         return Err(Error::malformed(
             "retrieval",
             format!("its ticket makes it {expected} bytes long"),
@@ -109,56 +111,126 @@ async fn admit(
     }
     let alone = cloud.gate.nonce(ticket.nonce)?;
     // Checked again, for good, once everything has arrived; this saves a repeater the upload.
-    if cloud.store.is_spent(ticket.nonce).await? {
-        return Err(Error::Spent);
-    }
+    let resumes = resumes(cloud, &ticket, head.from).await?;
     Ok(Admitted {
         ticket,
         loaded,
+        from,
+        resumes,
         alone,
     })
 }
 
-/// Reads the rest of the body and checks all of it. A query is refused for its form alone: what it selects cannot be
-/// told, so nothing here depends on it.
-async fn queries(
-    limits: &Limits,
+/// What a spent ticket still buys (9.5): the digests of the queries from `from` on. `None` if it is not spent.
+async fn resumes(
+    cloud: &Cloud,
     ticket: &Ticket,
-    loaded: &Loaded,
+    from: Option<u32>,
+) -> Result<Option<Vec<Digest>>, Error> {
+    let Some(spent) = cloud.store.spent(ticket.nonce).await? else {
+        return match from {
+            None | Some(0) => Ok(None),
+            Some(_) => Err(Error::malformed(
+                "retrieval",
+                "its ticket was not spent: there is nothing to resume; begin at 0",
+            )),
+        };
+    };
+    let (Some(from), Some(Bought::Queries(mut digests))) = (from, spent.bought) else {
+        return Err(Error::Spent);
+    };
+    if spent.resumptions >= cloud.limits.retrieval_resumptions
+        || digests.len() != ticket.queries as usize
+    {
+        return Err(Error::Spent);
+    }
+    Ok(Some(digests.split_off(from as usize)))
+}
+
+/// Reads the rest of the body and checks all of it. A query is refused for its form alone: what it selects cannot be
+/// told, so nothing here depends on it. Where a resumption asks something new is not told.
+async fn receive(
+    limits: &Limits,
+    count: u32,
+    admitted: &Admitted,
     body: &mut BodyReader,
-) -> Result<Vec<Query>, Error> {
-    let query_bytes = loaded.stack.query_bytes();
+) -> Result<(Vec<Query>, Vec<Digest>), Error> {
+    let stack = &admitted.loaded.stack;
+    let query_bytes = stack.query_bytes();
     let length =
         usize::try_from(query_bytes).map_err(|_| Error::malformed("stack", "too large"))?;
     let begun = Instant::now();
     let longest = Duration::from_secs(limits.retrieval_upload_seconds);
-    let mut queries = Vec::new();
-    for number in 1..=u64::from(ticket.queries) {
+    let (mut queries, mut digests) = (Vec::new(), Vec::new());
+    let mut same = true;
+    for number in 0..count {
         // One after the other, so that who trickles is found at the first.
-        let allowed = patience(limits) + at_slowest(limits, number * query_bytes);
+        let allowed = patience(limits) + at_slowest(limits, u64::from(number + 1) * query_bytes);
         body.until(begun + allowed.min(longest));
         let bytes = body.exact(length).await?;
-        let query = Query::from_bytes(&loaded.stack, &bytes)
-            .map_err(|e| Error::malformed("query", e.to_string()))?;
-        queries.push(query);
+        let digest = sha256(&bytes);
+        if let Some(expected) = &admitted.resumes {
+            same &= expected.get(number as usize) == Some(&digest);
+        }
+        if same {
+            let query = Query::from_bytes(stack, &bytes)
+                .map_err(|e| Error::malformed("query", e.to_string()))?;
+            queries.push(query);
+            digests.push(digest);
+        }
     }
     body.end().await?;
-    Ok(queries)
+    match same {
+        true => Ok((queries, digests)),
+        false => Err(Error::Spent),
+    }
 }
 
-/// How far a peer may fall behind the slowest rate.
-fn patience(limits: &Limits) -> Duration {
-    Duration::from_secs(limits.retrieval_patience_seconds)
-}
-
-/// What `bytes` take at the slowest rate.
-fn at_slowest(limits: &Limits, bytes: u64) -> Duration {
-    let rate = u64::from(limits.retrieval_min_kib_per_second.max(1)) << 10;
-    Duration::from_millis(bytes.saturating_mul(1000) / rate)
+/// Spends the ticket, or counts the resumption, and records it: durable before the first answer.
+async fn settle(
+    cloud: &Cloud,
+    asker: Asker,
+    admitted: &Admitted,
+    digests: Vec<Digest>,
+    (bytes_up, bytes_down): (u64, u64),
+) -> Result<(), Error> {
+    let ticket = &admitted.ticket;
+    let (nonce, stack) = (ticket.nonce, ticket.generations.clone());
+    let (peer, pass) = (asker.address, asker.pass);
+    if admitted.resumes.is_some() {
+        let most = cloud.limits.retrieval_resumptions;
+        cloud.store.resume(nonce, most).await?;
+        return cloud.events.record(&Event::Resumption {
+            time: cloud.now(),
+            nonce,
+            stack,
+            from: admitted.from,
+            queries: ticket.queries - admitted.from,
+            bytes_up,
+            bytes_down,
+            peer,
+            pass,
+        });
+    }
+    let bought = Bought::Queries(digests);
+    cloud.store.spend(nonce, ticket.expires, &bought).await?;
+    cloud.events.record(&Event::Retrieval {
+        time: cloud.now(),
+        nonce,
+        stack,
+        queries: ticket.queries,
+        bytes_up,
+        bytes_down,
+        peer,
+        pass,
+    })
 }
 
 /// Reads the ticket and accepts it, or not.
-async fn ticket(cloud: &Cloud, body: &mut BodyReader) -> Result<Verified<Ticket>, Error> {
+pub(crate) async fn ticket(
+    cloud: &Cloud,
+    body: &mut BodyReader,
+) -> Result<Verified<Ticket>, Error> {
     let head = body.exact(HEAD_BYTES).await?;
     let length = ticket_length([head[0], head[1], head[2], head[3]])?;
     let text = body.exact(length).await?;

@@ -1,135 +1,225 @@
-//! The one thread that works through the stack. Retrievals that wait at the same time share a pass: a pass costs
-//! one reading of the whole stack, however many queries it carries.
+//! The one thread that works through the stack. Queries that wait at the same time share a pass, whoever's they are: a
+//! pass costs one reading of the whole stack, however many queries it carries. Who goes first is [`queue`]'s to say.
 
-use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use harpo_oblivious::{Encoded, Query};
-use tokio::sync::{mpsc, oneshot};
+use harpo_oblivious::Query;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
+pub(crate) use self::pace::Pace;
+use self::pass::Pass;
+pub(crate) use self::queue::{AHEAD, PASS_QUERIES};
+use self::queue::{Id, Next, Queue};
 use crate::Error;
 use crate::residents::Loaded;
+
+mod pace;
+mod pass;
+mod queue;
 
 #[cfg(test)]
 mod tests;
 
-/// Most queries in one pass: bounds the memory of a pass to as many unfinished answers.
-pub(crate) const PASS_QUERIES: usize = 16;
-
-type Answers = Result<Vec<Vec<u8>>, Error>;
-
 /// A handle of the thread; it ends when the last one is dropped.
 #[derive(Clone, Debug)]
-pub(crate) struct Scanner(mpsc::UnboundedSender<Job>);
+pub(crate) struct Scanner(Arc<Handle>);
 
 #[derive(Debug)]
-struct Job {
+struct Handle(Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.lock().stopped = true;
+        self.0.wake.notify_all();
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Something changed that the thread may wait for.
+    wake: Condvar,
+    pace: Pace,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: Queue<Item>,
+    last: Id,
+    stopped: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A query that waits.
+#[derive(Debug)]
+struct Item {
+    query: Query,
+    asked: Arc<Asked>,
+}
+
+/// What the queries of a retrieval have in common.
+#[derive(Debug)]
+struct Asked {
     loaded: Loaded,
-    queries: Vec<Query>,
-    reply: oneshot::Sender<Answers>,
+    /// Holds at most [`queue::AHEAD`] answers, since the queue lets no more be computed.
+    answers: mpsc::UnboundedSender<Result<Vec<u8>, Error>>,
+}
+
+impl Asked {
+    fn is_gone(&self) -> bool {
+        self.answers.is_closed()
+    }
+
+    fn answer(&self, answer: Result<Vec<u8>, Error>) {
+        // A receiver that went away wants nothing.
+        let _ = self.answers.send(answer);
+    }
+}
+
+/// A retrieval that is being answered. Dropping it takes what was not computed out of the queue at once.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    scanner: Scanner,
+    id: Id,
+    answers: mpsc::UnboundedReceiver<Result<Vec<u8>, Error>>,
 }
 
 impl Scanner {
-    /// Starts the thread.
-    pub(crate) fn start() -> Result<Self, Error> {
-        let (sender, receiver) = mpsc::unbounded_channel();
+    /// Starts the thread. `gather` is how long it waits for others when a query comes and nothing is under way.
+    pub(crate) fn start(gather: Duration) -> Result<Self, Error> {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                queue: Queue::new(gather),
+                last: 0,
+                stopped: false,
+            }),
+            wake: Condvar::new(),
+            pace: Pace::default(),
+        });
+        let working = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("scanner".into())
-            .spawn(move || run(receiver))
+            .spawn(move || run(&working))
             .map_err(Error::Thread)?;
-        Ok(Self(sender))
+        Ok(Self(Arc::new(Handle(shared))))
     }
 
-    /// Answers at most [`PASS_QUERIES`] queries over one stack, in order, each as bytes for the wire. If the caller
-    /// goes away before its turn, nothing is computed.
-    pub(crate) async fn answer(&self, loaded: Loaded, queries: Vec<Query>) -> Answers {
-        let (reply, answers) = oneshot::channel();
-        self.0
-            .send(Job {
-                loaded,
-                queries,
-                reply,
-            })
-            .map_err(|_| Error::TaskLost)?;
-        answers.await.map_err(|_| Error::TaskLost)?
+    /// How fast passes are.
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.0.0.pace
+    }
+
+    /// Queues the queries of one retrieval over one stack.
+    pub(crate) fn ask(&self, loaded: Loaded, queries: Vec<Query>) -> Turn {
+        let (sender, answers) = mpsc::unbounded_channel();
+        let stack = loaded.stack.digest();
+        let asked = Arc::new(Asked {
+            loaded,
+            answers: sender,
+        });
+        let items = queries.into_iter().map(|query| Item {
+            query,
+            asked: Arc::clone(&asked),
+        });
+        let shared = &self.0.0;
+        let mut state = shared.lock();
+        state.last += 1;
+        let id = state.last;
+        state.queue.join(id, stack, items);
+        drop(state);
+        shared.wake.notify_all();
+        Turn {
+            scanner: self.clone(),
+            id,
+            answers,
+        }
     }
 }
 
-fn run(mut jobs: mpsc::UnboundedReceiver<Job>) {
-    let mut waiting = VecDeque::new();
-    loop {
-        if waiting.is_empty() {
-            match jobs.blocking_recv() {
-                Some(job) => waiting.push_back(job),
-                None => return,
+impl Turn {
+    /// The next answer, in the order of the queries, as bytes for the wire.
+    ///
+    /// # Errors
+    /// [`Error::Engine`], and [`Error::TaskLost`] if the pass broke down or there is no further answer.
+    pub(crate) async fn next(&mut self) -> Result<Vec<u8>, Error> {
+        self.answers.recv().await.ok_or(Error::TaskLost)?
+    }
+
+    /// Says that an answer no longer waits here: another may be computed for it.
+    pub(crate) fn taken(&self) {
+        let shared = &self.scanner.0.0;
+        if shared.lock().queue.taken(self.id) {
+            shared.wake.notify_all();
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // What is in a pass already finds that nobody listens.
+        self.answers.close();
+        let left = self.scanner.0.0.lock().queue.leave(self.id);
+        drop(left);
+    }
+}
+
+fn run(shared: &Shared) {
+    while let Some((items, waiting)) = next(shared) {
+        let begun = Instant::now();
+        let queries = items.len();
+        let asked: Vec<Arc<Asked>> = items.iter().map(|item| Arc::clone(&item.asked)).collect();
+        // A fault in one pass must not end all later ones. The panic hook reports it.
+        let done = std::panic::catch_unwind(AssertUnwindSafe(|| answer(items)));
+        let took = begun.elapsed();
+        match done {
+            Ok(Some(bytes)) => shared.pace.observe(bytes, queries, took),
+            Ok(None) => {}
+            // Or later answers would be taken for those that are missing.
+            Err(_) => asked
+                .iter()
+                .for_each(|asked| asked.answer(Err(Error::TaskLost))),
+        }
+        drop(asked);
+        let millis = took.as_millis() as u64;
+        tracing::debug!(queries, waiting, millis, "pass over a stack");
+    }
+}
+
+/// Waits for the next pass. Its queries, and how many wait behind it.
+fn next(shared: &Shared) -> Option<(Vec<Item>, usize)> {
+    let mut state = shared.lock();
+    while !state.stopped {
+        let now = Instant::now();
+        state = match state.queue.next(now) {
+            Next::Pass(items) => return Some((items, state.queue.len())),
+            Next::At(then) => {
+                let waited = shared.wake.wait_timeout(state, then - now);
+                waited.unwrap_or_else(PoisonError::into_inner).0
             }
-        }
-        while let Ok(job) = jobs.try_recv() {
-            waiting.push_back(job);
-        }
-        answer(next_pass(&mut waiting));
-    }
-}
-
-/// Takes the job that has waited longest, and of the others those over the same stack that fit into the pass. Jobs whose
-/// callers went away are dropped.
-fn next_pass(waiting: &mut VecDeque<Job>) -> Vec<Job> {
-    waiting.retain(|job| !job.reply.is_closed());
-    let Some(first) = waiting.pop_front() else {
-        return Vec::new();
-    };
-    let stack = first.loaded.stack.digest();
-    let mut room = PASS_QUERIES.saturating_sub(first.queries.len());
-    let mut pass = vec![first];
-    for job in std::mem::take(waiting) {
-        if job.loaded.stack.digest() == stack && job.queries.len() <= room {
-            room -= job.queries.len();
-            pass.push(job);
-        } else {
-            waiting.push_back(job);
-        }
-    }
-    pass
-}
-
-fn answer(pass: Vec<Job>) {
-    let Some(Job { loaded, .. }) = pass.first() else {
-        return;
-    };
-    let loaded = loaded.clone();
-    let mut queries = Vec::new();
-    let mut replies = Vec::new();
-    for job in pass {
-        replies.push((job.queries.len(), job.reply));
-        queries.extend(job.queries);
-    }
-    // A fault in one pass must not end all later ones.
-    let answers = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        let encoded: Vec<&Encoded> = loaded
-            .residents
-            .iter()
-            .map(|resident| &resident.0)
-            .collect();
-        harpo_oblivious::answer(&loaded.stack, &encoded, &queries)
-    }));
-    let mut answers = match answers {
-        Ok(Ok(answers)) => answers.into_iter(),
-        Ok(Err(error)) => {
-            for (_, reply) in replies {
-                let _ = reply.send(Err(Error::Engine(error.clone())));
+            Next::Idle => {
+                let waited = shared.wake.wait(state);
+                waited.unwrap_or_else(PoisonError::into_inner)
             }
-            return;
-        }
-        // The panic hook has reported it; dropping the replies tells those who wait.
-        Err(_) => return,
-    };
-    for (count, reply) in replies {
-        let bytes = answers
-            .by_ref()
-            .take(count)
-            .map(|answer| answer.to_bytes())
-            .collect();
-        // A receiver that went away wants nothing.
-        let _ = reply.send(Ok(bytes));
+        };
     }
+    None
+}
+
+/// Runs a pass. Returns the size of its stack if nobody left on the way, which would make it look faster than it is.
+fn answer(items: Vec<Item>) -> Option<u64> {
+    let begun = items.len();
+    let bytes = items.first()?.asked.loaded.stack.encoded_bytes();
+    let mut pass = Pass::new(items)?;
+    while pass.step() {}
+    let whole = pass.len() == begun;
+    pass.finish();
+    whole.then_some(bytes)
 }

@@ -185,7 +185,7 @@ async fn open(
             &config.limits,
         ),
         residents: Residents::new(config.limits.memory_mib()),
-        scanner: Scanner::start()?,
+        scanner: Scanner::start(Duration::from_millis(config.limits.gather_milliseconds))?,
         events: EventLog::open(&log).map_err(Error::file("open", &log))?,
         trust_key: enrolment.trust_key,
         gate: Gate::new(&config.limits),

@@ -15,6 +15,8 @@ mod rows;
 mod slots;
 mod tickets;
 
+pub(crate) use self::tickets::Bought;
+
 #[cfg(test)]
 mod tests;
 

@@ -25,6 +25,21 @@ pub const ALLOWED: &[(&str, &[&str])] = &[
         &["bytes", "event", "generation", "pass", "peer", "time"],
     ),
     (
+        "resumption",
+        &[
+            "bytes_down",
+            "bytes_up",
+            "event",
+            "from",
+            "nonce",
+            "pass",
+            "peer",
+            "queries",
+            "stack",
+            "time",
+        ],
+    ),
+    (
         "retrieval",
         &[
             "bytes_down",

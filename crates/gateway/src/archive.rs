@@ -91,6 +91,12 @@ pub enum ArchiveError {
         /// What failed to verify.
         what: String,
     },
+    /// The disk has no room for what must be fetched.
+    #[error("{why}")]
+    NoRoom {
+        /// How much is needed and free, and what helps.
+        why: String,
+    },
     /// A fault of ours.
     #[error("the gateway failed; see its log")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),

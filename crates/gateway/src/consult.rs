@@ -11,6 +11,7 @@ mod library;
 pub mod plan;
 pub mod progress;
 pub mod retrieve;
+mod stream;
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -63,6 +64,17 @@ pub enum ConsultError {
     /// The hints of a generation that was just sealed are still being fetched.
     #[error("the hints of newly sealed data are still being fetched; try again shortly")]
     HintsPending,
+    /// The stack would have to be downloaded, and the disk has no room for it. The cloud was not asked.
+    #[error(
+        "downloading the stack needs {needed_mib} MiB on the disk of the local cache, which has {free_mib}: free space, \
+         then try again"
+    )]
+    NoRoom {
+        /// What it needs, with the opened bundle.
+        needed_mib: u64,
+        /// What is free.
+        free_mib: u64,
+    },
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -72,6 +84,12 @@ pub enum ConsultError {
     /// The task that fetched ended early: the gateway is stopping.
     #[error("the gateway is stopping")]
     Stopping,
+}
+
+impl From<harpo_oblivious::Error> for ConsultError {
+    fn from(error: harpo_oblivious::Error) -> Self {
+        RetrieveError::from(error).into()
+    }
 }
 
 impl ConsultError {

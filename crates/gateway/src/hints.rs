@@ -211,13 +211,7 @@ impl Hints {
             held.push(found.clone());
             return Ok(found);
         }
-        let shape = Stack::new(
-            stack
-                .generations
-                .iter()
-                .map(info)
-                .collect::<Result<_, _>>()?,
-        )?;
+        let shape = shape(stack)?;
         let mut hints = Vec::with_capacity(generations.len());
         for (generation, info) in stack.generations.iter().zip(shape.generations()) {
             let bytes = fs::read(self.path(generation))?;
@@ -261,6 +255,12 @@ impl Hints {
             &generation.hint.to_string()[..16]
         ))
     }
+}
+
+/// The engines' view of a stack.
+pub fn shape(stack: &StackDescriptor) -> Result<Stack, oblivious::Error> {
+    let generations = stack.generations.iter().map(info);
+    Stack::new(generations.collect::<Result<_, _>>()?)
 }
 
 /// The ring engine's view of a generation's public figures.

@@ -121,3 +121,82 @@ async fn notices(State(about): State<About>) -> Result<Json<Vec<NoticeRow>>, Api
         .map(Json)
         .map_err(|e| ApiError::internal(&e))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::Request;
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::consult::progress::{Phase, Progress, RUNNING};
+    use crate::consult::retrieve::Wire;
+    use crate::store::Fetch;
+    use crate::testing::NOW;
+    use harpo_protocol::id::BundleId;
+    use harpo_service::clock::Clock;
+
+    async fn ask<T: serde::de::DeserializeOwned>(about: &About, path: &str) -> (T, String) {
+        let request = Request::get(path).body(axum::body::Body::empty()).unwrap();
+        let answer = routes(about.clone()).oneshot(request).await.unwrap();
+        let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        (serde_json::from_str(&text).unwrap(), text)
+    }
+
+    #[tokio::test]
+    async fn what_goes_on_is_told_first_and_no_bundle_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let about = About {
+            name: "St. Luke's".into(),
+            spool: Spool::open(&dir.path().join("spool")).unwrap(),
+            store: Store::open(&dir.path().join("gateway.db")).await.unwrap(),
+            hints: Arc::new(Hints::open(dir.path().join("hints")).unwrap()),
+            underway: Arc::default(),
+        };
+        let clock = Clock::manual(NOW);
+        let bundle = BundleId([0xab; 16]);
+        let over = Fetch {
+            bundle,
+            source: "stack",
+            engine: Some(harpo_oblivious::Engine::Ring),
+            at: NOW,
+            took: Duration::from_secs(1),
+            fragments: 7,
+            stack_bytes: 1 << 30,
+            hint_bytes: 1 << 20,
+            wire: Wire {
+                queries: 8,
+                up: 100,
+                down: 200,
+                resumed: 2,
+            },
+            outcome: "opened".into(),
+        };
+        about.store.add_fetch(&over).await.unwrap();
+        let progress = Progress::new(&over, &clock);
+        about.underway.show(&progress);
+        progress.enter(Phase::Receiving, 1000);
+        progress.step(10);
+
+        let (rows, text): (Vec<FetchRow>, _) = ask(&about, "/api/fetches").await;
+        assert!(!text.contains(&bundle.to_string()));
+        let [running, ended] = rows.as_slice() else {
+            panic!("{text}")
+        };
+        assert_eq!(running.outcome, RUNNING);
+        let how_far = running.progress.unwrap();
+        assert_eq!((how_far.phase, how_far.done), (Phase::Receiving, 10));
+        assert_eq!((ended.number, ended.progress), (Some(1), None));
+        assert_eq!((ended.queries, ended.resumed), (8, 2));
+        assert_eq!((ended.bytes_up, ended.bytes_down), (100, 200));
+
+        progress.end();
+        let (rows, _): (Vec<FetchRow>, _) = ask(&about, "/api/fetches").await;
+        assert_eq!(rows.len(), 1);
+        let (stack, _): (Vec<GenerationRow>, _) = ask(&about, "/api/stack").await;
+        assert_eq!(stack, []);
+    }
+}

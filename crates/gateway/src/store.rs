@@ -6,6 +6,7 @@ pub mod refusals;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use harpo_oblivious::Engine;
 use harpo_protocol::deposit::Receipt;
 use harpo_protocol::id::{BundleId, Digest};
 use harpo_protocol::manifest::Manifest;
@@ -97,6 +98,9 @@ pub struct Fetch {
     pub bundle: BundleId,
     /// `cache` (trust's) or `stack` (the cloud's).
     pub source: &'static str,
+    /// How it came from the cloud; none from trust's cache.
+    #[serde(skip)]
+    pub engine: Option<Engine>,
     /// When it began.
     pub at: Timestamp,
     /// How long it took.
@@ -124,6 +128,7 @@ impl Fetch {
             } else {
                 "cache"
             },
+            engine: None,
             at,
             took: Duration::ZERO,
             fragments: manifest.fragments.len() as u64,
@@ -143,6 +148,8 @@ pub struct FetchRow {
     pub number: Option<u64>,
     /// `cache` or `stack`.
     pub source: String,
+    /// `ring` (queries) or `stream` (the whole stack): how it came from the cloud; none from trust's cache.
+    pub engine: Option<String>,
     /// When it began, in milliseconds since the Unix epoch.
     pub at_ms: u64,
     /// How long it took.
@@ -174,6 +181,7 @@ impl FetchRow {
         Self {
             number: None,
             source: fetch.source.to_owned(),
+            engine: fetch.engine.map(|engine| engine.name().to_owned()),
             at_ms: fetch.at.as_millis(),
             milliseconds: 0,
             fragments: fetch.fragments,
@@ -395,8 +403,8 @@ impl Store {
         let mut tx = self.db.begin("note fetch").await?;
         sqlx::query(
             "INSERT INTO fetches (bundle, source, at_ms, milliseconds, fragments, queries, \
-             stack_bytes, hint_bytes, bytes_up, bytes_down, outcome, resumed) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             stack_bytes, hint_bytes, bytes_up, bytes_down, outcome, resumed, engine) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(fetch.bundle.to_string())
         .bind(fetch.source)
@@ -410,6 +418,7 @@ impl Store {
         .bind(fetch.wire.down as i64)
         .bind(&fetch.outcome)
         .bind(fetch.wire.resumed as i64)
+        .bind(fetch.engine.map(Engine::name))
         .execute(&mut *tx)
         .await?;
         Ok(tx.commit().await?)
@@ -419,7 +428,8 @@ impl Store {
     pub async fn fetches(&self, limit: u32) -> Result<Vec<FetchRow>, StoreError> {
         let rows = sqlx::query(
             "SELECT number, source, at_ms, milliseconds, fragments, queries, stack_bytes, \
-             hint_bytes, bytes_up, bytes_down, outcome, resumed FROM fetches ORDER BY number DESC LIMIT ?",
+             hint_bytes, bytes_up, bytes_down, outcome, resumed, engine FROM fetches \
+             ORDER BY number DESC LIMIT ?",
         )
         .bind(limit)
         .fetch_all(self.db.read())
@@ -442,6 +452,7 @@ fn fetch_row(row: &SqliteRow) -> Result<FetchRow, StoreError> {
         bytes_down: unsigned(row, 9)?,
         outcome: row.try_get(10)?,
         resumed: unsigned(row, 11)?,
+        engine: row.try_get(12)?,
         progress: None,
     })
 }

@@ -33,6 +33,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "harpo-e2e",
         &["harpo-oblivious", "harpo-protocol", "harpo-service"],
     ),
+    // Nobody names the benchmarks; they compare engines, not parties.
+    ("harpo-bench", &["harpo-oblivious"]),
     ("xtask", &[]),
 ];
 

@@ -39,6 +39,17 @@ fn examples() -> Vec<Event> {
             peer,
             pass,
         },
+        Event::Resumption {
+            time,
+            nonce: Nonce([2; 16]),
+            stack: vec![generation],
+            from: 3,
+            queries: 1,
+            bytes_up: 5,
+            bytes_down: 5,
+            peer,
+            pass,
+        },
     ]
 }
 
@@ -69,7 +80,7 @@ fn what_is_recorded_can_be_read_and_a_torn_line_is_removed() {
 /// The promise in the threat model, as a list of names: a new field is a decision, not an accident.
 #[test]
 fn every_kind_has_exactly_the_fields_of_the_promise() {
-    let promised: [(&str, &[&str]); 5] = [
+    let promised: [(&str, &[&str]); 6] = [
         ("write", &["time", "generation", "slot", "bytes"]),
         (
             "seal",
@@ -83,6 +94,20 @@ fn every_kind_has_exactly_the_fields_of_the_promise() {
                 "time",
                 "nonce",
                 "stack",
+                "queries",
+                "bytes_up",
+                "bytes_down",
+                "peer",
+                "pass",
+            ],
+        ),
+        (
+            "resumption",
+            &[
+                "time",
+                "nonce",
+                "stack",
+                "from",
                 "queries",
                 "bytes_up",
                 "bytes_down",

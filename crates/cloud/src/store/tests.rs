@@ -168,21 +168,66 @@ async fn tickets_are_spent_once_and_forgotten_ones_are_refused_for_ever() {
     let dir = tempfile::tempdir().unwrap();
     let (first, second) = (Nonce([1; 16]), Nonce([2; 16]));
     let store = store(&dir).await;
-    store.spend(first, Timestamp(100)).await.unwrap();
-    assert!(matches!(
-        store.spend(first, Timestamp(100)).await,
-        Err(Error::Spent)
-    ));
+    let bought = Bought::Queries(vec![digest(1), digest(2)]);
+    let spend = |nonce, expires| store.spend(nonce, Timestamp(expires), &bought);
+    spend(first, 100).await.unwrap();
+    assert!(matches!(spend(first, 100).await, Err(Error::Spent)));
     assert_eq!(store.forget_tickets(Timestamp(99)).await.unwrap(), 0);
-    assert!(store.is_spent(first).await.unwrap());
+    assert!(store.spent(first).await.unwrap().is_some());
     assert_eq!(store.forget_tickets(Timestamp(100)).await.unwrap(), 1);
     // A clock that was set back cannot bring it back to life.
     assert_eq!(store.forget_tickets(Timestamp(5)).await.unwrap(), 0);
     for nonce in [first, second] {
-        assert!(matches!(
-            store.spend(nonce, Timestamp(100)).await,
-            Err(Error::Expired)
-        ));
-        store.spend(nonce, Timestamp(101)).await.unwrap();
+        assert!(matches!(spend(nonce, 100).await, Err(Error::Expired)));
+        assert!(matches!(store.resume(nonce, 8).await, Err(Error::Spent)));
+        spend(nonce, 101).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_a_ticket_bought_is_kept_and_resumptions_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir).await;
+    let (list, whole) = (Nonce([1; 16]), Nonce([2; 16]));
+    let queries = Bought::Queries((0..64).map(digest).collect());
+    store.spend(list, Timestamp(100), &queries).await.unwrap();
+    store
+        .spend(whole, Timestamp(100), &Bought::Stack)
+        .await
+        .unwrap();
+    // Bought once, whatever is asked later.
+    assert!(matches!(
+        store.spend(list, Timestamp(100), &Bought::Stack).await,
+        Err(Error::Spent)
+    ));
+    for _ in 0..3 {
+        store.resume(list, 3).await.unwrap();
+    }
+    assert!(matches!(store.resume(list, 3).await, Err(Error::Spent)));
+    let spent = store.spent(list).await.unwrap().unwrap();
+    assert_eq!((spent.bought, spent.resumptions), (Some(queries), 3));
+    let spent = store.spent(whole).await.unwrap().unwrap();
+    assert_eq!((spent.bought, spent.resumptions), (Some(Bought::Stack), 0));
+    assert_eq!(store.spent(Nonce([3; 16])).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_ticket_of_before_purchases_were_recorded_buys_nothing_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir).await;
+    let old = Nonce([1; 16]);
+    let mut tx = store.0.begin("test").await.unwrap();
+    sqlx::query("INSERT INTO tickets (nonce, expires) VALUES (?, 100)")
+        .bind(old.0.as_slice())
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let spent = store.spent(old).await.unwrap().unwrap();
+    assert_eq!((spent.bought, spent.resumptions), (None, 0));
+    assert!(matches!(store.resume(old, 8).await, Err(Error::Spent)));
+    assert!(matches!(
+        store.spend(old, Timestamp(100), &Bought::Stack).await,
+        Err(Error::Spent)
+    ));
 }

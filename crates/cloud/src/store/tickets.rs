@@ -1,27 +1,61 @@
-//! Spent tickets (docs/protocol.md 9.2).
+//! Spent tickets (docs/protocol.md 9.2), and what they bought (9.5).
 
-use harpo_protocol::id::Nonce;
+use harpo_protocol::id::{Digest, Nonce};
 use harpo_protocol::time::Timestamp;
 use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 
 use super::Store;
 use crate::Error;
 
+/// Bytes of a digest.
+const DIGEST_BYTES: usize = 32;
+
+/// What a ticket was spent for. It is never good for anything else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Bought {
+    /// Answers to these queries: the SHA-256 of each, in order.
+    Queries(Vec<Digest>),
+    /// The whole stack.
+    Stack,
+}
+
+/// A spent ticket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Spent {
+    /// `None` if it was spent before that was recorded.
+    pub(crate) bought: Option<Bought>,
+    /// How often it was resumed.
+    pub(crate) resumptions: u32,
+}
+
 impl Store {
-    /// Whether a ticket was spent.
-    pub(crate) async fn is_spent(&self, nonce: Nonce) -> Result<bool, Error> {
-        let row = sqlx::query("SELECT 1 FROM tickets WHERE nonce = ?")
+    /// What a ticket was spent for; `None` if it was not.
+    pub(crate) async fn spent(&self, nonce: Nonce) -> Result<Option<Spent>, Error> {
+        let row = sqlx::query("SELECT bought, queries, resumptions FROM tickets WHERE nonce = ?")
             .bind(nonce.0.as_slice())
             .fetch_optional(self.0.read())
             .await?;
-        Ok(row.is_some())
+        row.as_ref().map(spent_of).transpose()
     }
 
-    /// Spends a ticket: returns once the nonce is durable (9.2).
+    /// Spends a ticket: returns once nonce and purchase are durable (9.2).
     ///
     /// # Errors
     /// [`Error::Spent`] if it was there; [`Error::Expired`] if it might have been and is forgotten.
-    pub(crate) async fn spend(&self, nonce: Nonce, expires: Timestamp) -> Result<(), Error> {
+    pub(crate) async fn spend(
+        &self,
+        nonce: Nonce,
+        expires: Timestamp,
+        bought: &Bought,
+    ) -> Result<(), Error> {
+        let (kind, queries) = match bought {
+            Bought::Queries(digests) => {
+                let bytes: Vec<u8> = digests.iter().flat_map(|digest| digest.0).collect();
+                ("queries", Some(bytes))
+            }
+            Bought::Stack => ("stack", None),
+        };
         let mut tx = self.0.begin("spend").await?;
         let horizon: i64 = sqlx::query("SELECT expires FROM ticket_horizon")
             .fetch_one(&mut *tx)
@@ -31,10 +65,33 @@ impl Store {
             return Err(Error::Expired);
         }
         let done = sqlx::query(
-            "INSERT INTO tickets (nonce, expires) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO tickets (nonce, expires, bought, queries) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
         )
         .bind(nonce.0.as_slice())
         .bind(millis(expires))
+        .bind(kind)
+        .bind(queries)
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Err(Error::Spent);
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Counts a resumption: returns once that is durable (9.5). The caller has checked what is asked for.
+    ///
+    /// # Errors
+    /// [`Error::Spent`] if there were `most`, or the ticket is not there.
+    pub(crate) async fn resume(&self, nonce: Nonce, most: u32) -> Result<(), Error> {
+        let mut tx = self.0.begin("resume").await?;
+        let done = sqlx::query(
+            "UPDATE tickets SET resumptions = resumptions + 1 \
+             WHERE nonce = ? AND bought IS NOT NULL AND resumptions < ?",
+        )
+        .bind(nonce.0.as_slice())
+        .bind(most)
         .execute(&mut *tx)
         .await?;
         if done.rows_affected() == 0 {
@@ -59,6 +116,22 @@ impl Store {
         tx.commit().await?;
         Ok(done.rows_affected())
     }
+}
+
+fn spent_of(row: &SqliteRow) -> Result<Spent, Error> {
+    let bought = match row.try_get::<Option<&str>, _>("bought")? {
+        Some("queries") => {
+            let bytes: &[u8] = row.try_get("queries")?;
+            let digests = bytes.chunks_exact(DIGEST_BYTES).map(Digest::from_slice);
+            Some(Bought::Queries(digests.collect::<Result<_, _>>()?))
+        }
+        Some(_) => Some(Bought::Stack),
+        None => None,
+    };
+    Ok(Spent {
+        bought,
+        resumptions: row.try_get("resumptions")?,
+    })
 }
 
 fn millis(time: Timestamp) -> i64 {

@@ -3,7 +3,9 @@
 
 mod crowded;
 mod cycle;
+mod fair;
 mod hostile;
 mod proofs;
 mod restart;
+mod resume;
 mod world;

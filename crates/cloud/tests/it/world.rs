@@ -28,7 +28,7 @@ pub(crate) const SLOTS: u32 = 16;
 pub(crate) const SLOT_BYTES: usize = 16 << 10;
 const INTERLEAVE: u32 = 8;
 const DAY: Duration = Duration::from_secs(86_400);
-const ANSWER_LIMIT: usize = 64 << 20;
+const ANSWER_LIMIT: usize = 128 << 20;
 
 pub(crate) struct World {
     pub(crate) dir: tempfile::TempDir,

@@ -28,6 +28,11 @@ fn demo(words: &[&str], folder: &Path) -> Value {
     let kinds: Vec<&String> = report["cloud_saw"].as_object().unwrap().keys().collect();
     assert_eq!(kinds, ["hint", "retrieval", "seal", "write"], "{report}");
     assert!(report["wire_bytes_down"].as_u64().unwrap() > 0, "{report}");
+    // What was measured is what the documentation's formulas say.
+    for what in ["up", "down", "hint"] {
+        let difference = &report["retrieval"][format!("difference_{what}")];
+        assert!(difference.as_f64().unwrap() < 0.02, "{what}: {report}");
+    }
     report
 }
 

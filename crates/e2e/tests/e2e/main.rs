@@ -7,6 +7,7 @@ mod demo;
 mod documents;
 mod hostile_cloud;
 mod hostile_consumer;
+mod interrupted;
 mod killed;
 mod peers;
 mod proxy;

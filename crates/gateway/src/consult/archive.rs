@@ -108,6 +108,9 @@ impl From<Arc<ConsultError>> for ArchiveError {
                 retry_after: AGAIN,
                 cause: Box::new(Shown(error)),
             },
+            ConsultError::NoRoom { .. } => Self::NoRoom {
+                why: error.to_string(),
+            },
             ConsultError::Open(OpenError::Io(_)) | ConsultError::Retrieve(RetrieveError::Io(_)) => {
                 Self::Internal(Box::new(Shown(error)))
             }

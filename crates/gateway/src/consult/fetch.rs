@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::{FutureExt as _, StreamExt as _};
+use harpo_oblivious::Engine;
 use harpo_protocol::access::Requester;
 use harpo_protocol::cell::Layout;
 use harpo_protocol::id::{BundleId, GenerationId};
@@ -23,6 +24,7 @@ use tracing::{info, warn};
 
 use super::progress::{Phase, Progress};
 use super::retrieve::{self, Answers, Patience, Place, Wanted};
+use super::stream::{self, Asked, Streamed};
 use super::{ConsultError, Inner};
 use crate::blocking;
 use crate::hints::HeldStack;
@@ -100,7 +102,7 @@ impl Inner {
         self.store.add_fetch(&fetch).await?;
         match &result {
             Ok(()) => {
-                info!(%bundle, source = fetch.source, queries = fetch.wire.queries, "bundle opened");
+                info!(%bundle, source = fetch.source, engine = fetch.engine.map(Engine::name), queries = fetch.wire.queries, "bundle opened");
             }
             Err(error) => {
                 warn!(%bundle, error = %in_one_line(error), "a bundle could not be opened");
@@ -128,18 +130,30 @@ impl Inner {
                 Brought::Fragments(fragments)
             }
             Some((stack, tickets)) => {
-                let held = self.hints_of(&stack).await?;
-                fetch.stack_bytes = held.stack.slots() * u64::from(held.stack.slot_bytes());
-                fetch.hint_bytes = stack.generations.iter().map(|g| g.hint_bytes).sum();
-                progress.covers(fetch.stack_bytes, fetch.hint_bytes);
                 let slots = open::distinct_slots(&secrets);
-                let answers = self
-                    .fetch_obliviously(&held, &slots, &tickets, progress)
-                    .await?;
-                Brought::Answers {
-                    held,
-                    slots,
-                    answers,
+                let asked = Asked::new(&stack, &slots)?;
+                fetch.engine = Some(asked.engine);
+                fetch.stack_bytes = asked.stack_bytes();
+                fetch.hint_bytes = stack.generations.iter().map(|g| g.hint_bytes).sum();
+                progress.covers(asked.engine, fetch.stack_bytes, fetch.hint_bytes);
+                match asked.engine {
+                    Engine::Ring => {
+                        let held = self.hints_of(&stack).await?;
+                        let answers = self
+                            .fetch_obliviously(&held, &slots, &tickets, progress)
+                            .await?;
+                        Brought::Answers {
+                            held,
+                            slots,
+                            answers,
+                        }
+                    }
+                    Engine::Stream => {
+                        let opened =
+                            manifest.fragments.len() as u64 * layout.fragment_bytes() as u64;
+                        let stack = self.fetch_stack(&asked, opened, &tickets, progress).await?;
+                        Brought::Stack { slots, stack }
+                    }
                 }
             }
         };
@@ -223,6 +237,37 @@ impl Inner {
         Ok(retrieve::retrieve(cloud, wanted, place, self.party.rng()).await?)
     }
 
+    /// Obliviously, by downloading everything (9.6). The bundle has `opened` bytes.
+    async fn fetch_stack(
+        &self,
+        asked: &Asked,
+        opened: u64,
+        tickets: &[Signed<Ticket>],
+        progress: &Progress,
+    ) -> Result<Streamed, ConsultError> {
+        let ticket = tickets
+            .first()
+            .ok_or(OpenError::Unfit("it has no ticket"))?;
+        let _place = self
+            .retrievals
+            .acquire()
+            .await
+            .map_err(|_| ConsultError::Stopping)?;
+        let (dir, bytes) = (self.library.dir().to_owned(), asked.stack_bytes());
+        // Opening writes the pack and the instances.
+        let file = blocking(move || stream::set_aside(&dir, bytes, 2 * opened)).await?;
+        let cloud = self.connect().await?;
+        let place = Place {
+            reconnect: &|| self.connect().boxed(),
+            scratch: self.library.dir(),
+            clock: self.party.clock(),
+            patience: &Patience::default(),
+            progress,
+        };
+        // The connection closes when this returns, before anything is opened.
+        Ok(stream::stream(cloud, asked, ticket, file, place, self.party.rng()).await?)
+    }
+
     /// The sum of the hints, if they are here: they are not fetched because somebody reads (7.2).
     async fn hints_of(&self, stack: &StackDescriptor) -> Result<Arc<HeldStack>, ConsultError> {
         if !self.hints.missing(stack).is_empty() {
@@ -240,6 +285,10 @@ enum Brought {
         held: Arc<HeldStack>,
         slots: Vec<(GenerationId, u32)>,
         answers: Answers,
+    },
+    Stack {
+        slots: Vec<(GenerationId, u32)>,
+        stack: Streamed,
     },
 }
 
@@ -259,6 +308,9 @@ impl Brought {
                 slots,
                 answers,
             } => answers.decode(&held, progress, |index, slot| {
+                open_slot(slots[index], &slot, opener, secrets, layout)
+            }),
+            Self::Stack { slots, stack } => stack.slots(progress, |index, slot| {
                 open_slot(slots[index], &slot, opener, secrets, layout)
             }),
         }

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use harpo_oblivious::Engine;
 use harpo_protocol::time::Timestamp;
 use harpo_service::clock::Clock;
 use serde::{Deserialize, Serialize};
@@ -101,9 +102,10 @@ impl Progress {
         lock(&self.0.state).done += steps;
     }
 
-    /// What the queries cover: bytes of the stack, and of its hints.
-    pub fn covers(&self, stack_bytes: u64, hint_bytes: u64) {
+    /// How it comes from the cloud, and from what: bytes of the stack, and of its hints.
+    pub fn covers(&self, engine: Engine, stack_bytes: u64, hint_bytes: u64) {
         let mut state = lock(&self.0.state);
+        state.row.engine = Some(engine.name().to_owned());
         (state.row.stack_bytes, state.row.hint_bytes) = (stack_bytes, hint_bytes);
     }
 
@@ -221,6 +223,7 @@ mod tests {
         Fetch {
             bundle: BundleId([1; 16]),
             source: "stack",
+            engine: Some(harpo_oblivious::Engine::Ring),
             at: Timestamp(1000),
             took: Duration::ZERO,
             fragments: 3,

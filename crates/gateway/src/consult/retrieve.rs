@@ -251,4 +251,4 @@ impl Answers {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

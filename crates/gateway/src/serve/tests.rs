@@ -136,6 +136,7 @@ async fn users_come_and_go_while_it_runs_and_see_no_bundles_of_others() {
     let fetch = Fetch {
         bundle,
         source: "cache",
+        engine: None,
         at: NOW,
         took: Duration::from_secs(1),
         fragments: 7,

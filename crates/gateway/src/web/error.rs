@@ -81,6 +81,10 @@ impl From<ArchiveError> for ApiError {
                 tracing::error!(message, "a fetched study did not verify");
                 Self::new(StatusCode::BAD_GATEWAY, "corrupt", message)
             }
+            ArchiveError::NoRoom { .. } => {
+                tracing::error!(message, "a study could not be fetched");
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "storage_full", message)
+            }
             ArchiveError::Internal(cause) => {
                 tracing::error!(cause = %cause, "the archive failed");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)

@@ -297,20 +297,13 @@ mod tests {
     fn more_bytes_than_the_formulas_say_fail() {
         let stack = [generation(64, 4 << 20, 4)];
         let sizes = Sizes::of(&stack).unwrap();
-        let row = |queries: u64, up: u64, down: u64| FetchRow {
-            number: Some(1),
-            source: "stack".into(),
-            at_ms: 0,
-            milliseconds: 0,
-            fragments: 50,
-            queries,
-            stack_bytes: 0,
-            hint_bytes: 0,
-            bytes_up: up,
-            bytes_down: down,
-            resumed: 0,
-            outcome: "opened".into(),
-            progress: None,
+        let row = |queries: u64, up: u64, down: u64| -> FetchRow {
+            let row = serde_json::json!({
+                "number": 1, "source": "stack", "at_ms": 0, "milliseconds": 0, "fragments": 50,
+                "queries": queries, "stack_bytes": 0, "hint_bytes": 0, "bytes_up": up,
+                "bytes_down": down, "resumed": 0, "outcome": "opened",
+            });
+            serde_json::from_value(row).unwrap()
         };
         let compare = |row: FetchRow, hint: u64| {
             Retrieval::compare(&[&row], hint, &stack, 16)

@@ -8,7 +8,7 @@ use harpo_service::random;
 use super::*;
 use crate::store::Fetch;
 
-mod cloud;
+pub(in crate::consult) mod cloud;
 
 use cloud::{Cut, GENERATION, Seen, TestCloud, ticket};
 
@@ -24,7 +24,7 @@ struct Outcome {
 
 const WANTED: [u32; 3] = [6, 1, 4];
 
-fn impatient() -> Patience {
+pub(in crate::consult) fn impatient() -> Patience {
     Patience {
         resumptions: 8,
         backoff: Backoff {
@@ -82,10 +82,11 @@ async fn run_with(
     }
 }
 
-fn progress() -> Progress {
+pub(in crate::consult) fn progress() -> Progress {
     let fetch = Fetch {
         bundle: BundleId([1; 16]),
         source: "stack",
+        engine: Some(harpo_oblivious::Engine::Ring),
         at: Timestamp(0),
         took: Duration::ZERO,
         fragments: 3,

@@ -17,13 +17,13 @@ use tokio::net::{TcpListener, TcpStream};
 use super::super::super::lock;
 use crate::hints::HeldStack;
 
-pub(super) const SLOTS: u32 = 8;
+pub(in crate::consult) const SLOTS: u32 = 8;
 const SLOT_BYTES: u32 = 40_000;
-pub(super) const GENERATION: GenerationId = GenerationId([7; 16]);
+pub(in crate::consult) const GENERATION: GenerationId = GenerationId([7; 16]);
 
 /// How the cloud treats one request.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Cut {
+pub(in crate::consult) enum Cut {
     /// Reads so many bytes of the body, spends nothing, and breaks off.
     InBody(usize),
     /// Spends the ticket, and breaks off.
@@ -44,23 +44,24 @@ pub(super) enum Cut {
 
 /// One request as it came.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Seen {
-    pub(super) connection: usize,
-    pub(super) path: String,
+pub(in crate::consult) struct Seen {
+    pub(in crate::consult) connection: usize,
+    pub(in crate::consult) path: String,
     /// As much of it as was read.
-    pub(super) body: Vec<u8>,
+    pub(in crate::consult) body: Vec<u8>,
 }
 
-pub(super) struct TestCloud {
-    pub(super) url: String,
-    pub(super) held: Arc<HeldStack>,
-    pub(super) slots: Vec<Vec<u8>>,
+pub(in crate::consult) struct TestCloud {
+    pub(in crate::consult) url: String,
+    pub(in crate::consult) held: Arc<HeldStack>,
+    pub(in crate::consult) slots: Vec<Vec<u8>>,
     inner: Arc<Inner>,
 }
 
 struct Inner {
     stack: Stack,
     encoded: Encoded,
+    slots: Vec<Vec<u8>>,
     cuts: Vec<Cut>,
     /// Changes answers before they are sent.
     spoil: fn(&mut Vec<u8>),
@@ -69,11 +70,11 @@ struct Inner {
     spent: Mutex<HashMap<Nonce, Vec<u8>>>,
 }
 
-pub(super) fn signer() -> SigningKey {
+pub(in crate::consult) fn signer() -> SigningKey {
     SigningKey::from_seed(&[3; 32])
 }
 
-pub(super) fn ticket(number: u8, queries: u32) -> (Signed<Ticket>, u32) {
+pub(in crate::consult) fn ticket(number: u8, queries: u32) -> (Signed<Ticket>, u32) {
     let ticket = Ticket {
         nonce: Nonce([number; 16]),
         generations: vec![GENERATION],
@@ -85,7 +86,7 @@ pub(super) fn ticket(number: u8, queries: u32) -> (Signed<Ticket>, u32) {
 
 impl TestCloud {
     /// Treats the first request as the first of `cuts` says, and so on; all further ones in full.
-    pub(super) async fn start(cuts: &[Cut], spoil: fn(&mut Vec<u8>)) -> Self {
+    pub(in crate::consult) async fn start(cuts: &[Cut], spoil: fn(&mut Vec<u8>)) -> Self {
         let info = GenerationInfo {
             params: ParamSetId(1),
             shape: Shape::new(SLOTS, SLOT_BYTES, 2).unwrap(),
@@ -107,6 +108,7 @@ impl TestCloud {
         let inner = Arc::new(Inner {
             stack,
             encoded,
+            slots: slots.clone(),
             cuts: cuts.to_vec(),
             spoil,
             seen: Mutex::default(),
@@ -128,7 +130,7 @@ impl TestCloud {
         }
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(in crate::consult) fn seen(&self) -> Vec<Seen> {
         lock(&self.inner.seen).clone()
     }
 }
@@ -166,7 +168,7 @@ impl Inner {
                 continue;
             }
             let mut answers = match self.spend(&path, &body) {
-                Ok(queries) => self.answer(&queries),
+                Ok(answers) => answers,
                 Err((status, code)) => {
                     refuse(&mut stream, status, code).await;
                     continue;
@@ -179,12 +181,23 @@ impl Inner {
         }
     }
 
-    /// The rules of 9.2 and 9.5; the queries to answer.
+    /// The rules of 9.2, 9.5 and 9.6; what is sent.
     fn spend(&self, path: &str, body: &[u8]) -> Result<Vec<u8>, (u16, &'static str)> {
         let (ticket, queries) = retrieval::split(body).unwrap();
         let ticket = ticket.verify(&signer().verifying_key()).unwrap();
         let size = self.stack.query_bytes() as usize;
         let mut spent = lock(&self.spent);
+        if let Some(query) = path.strip_prefix("/v1/streams") {
+            assert!(queries.is_empty());
+            let from = query.strip_prefix("?from=");
+            let known = spent.contains_key(&ticket.nonce);
+            if known && from.is_none() {
+                return Err((409, "spent"));
+            }
+            spent.insert(ticket.nonce, Vec::new());
+            let from: usize = from.map_or(0, |from| from.parse().unwrap());
+            return Ok(self.slots[from..].concat());
+        }
         match path.strip_prefix("/v1/retrievals") {
             Some("") => {
                 assert_eq!(queries.len(), ticket.queries as usize * size);
@@ -206,7 +219,7 @@ impl Inner {
             }
             None => return Err((404, "not_found")),
         }
-        Ok(queries.to_vec())
+        Ok(self.answer(queries))
     }
 
     fn answer(&self, queries: &[u8]) -> Vec<u8> {

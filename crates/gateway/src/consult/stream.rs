@@ -1,0 +1,192 @@
+//! Downloading a whole stack, where that costs less than queries (docs/protocol.md 9.6).
+//!
+//! Everything is received into a file, in the same way whatever is wanted, and the connection closed; only then are the
+//! wanted slots read from the file. What is set aside on the disk beforehand is the stack's size, so that a full disk
+//! is found before the ticket is spent.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use bytes::Bytes;
+use harpo_oblivious::{Choice, Engine, Retrieval, Stack};
+use harpo_protocol::id::GenerationId;
+use harpo_protocol::retrieval::{self, Ticket, classes};
+use harpo_protocol::sign::Signed;
+use harpo_protocol::stack::StackDescriptor;
+use harpo_service::http::{ClientError, Response};
+use rand_core::CryptoRng;
+use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
+use rustix::io::Errno;
+
+use super::ConsultError;
+use super::progress::{Phase, Progress};
+use super::retrieve::ask::{Asking, Region, Request};
+use super::retrieve::{Place, RetrieveError};
+use crate::cloud_client::CloudClient;
+use crate::hints::shape;
+use crate::seal::scratch_file;
+
+const MIB: u64 = 1 << 20;
+
+/// What is asked for, with the engine that brings it: chosen from the stack's shape and the tickets' number of queries,
+/// never from what is wanted or held here.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) engine: Engine,
+    pub(super) stack: Stack,
+    choices: Vec<Choice>,
+}
+
+impl Asked {
+    /// For `slots` of the stack that trust describes.
+    pub(super) fn new(
+        stack: &StackDescriptor,
+        slots: &[(GenerationId, u32)],
+    ) -> Result<Self, RetrieveError> {
+        let choices = slots.iter().map(|(generation, slot)| {
+            let mut generations = stack.generations.iter();
+            let generation = generations.position(|known| known.generation == *generation)?;
+            Some(Choice::Slot {
+                generation,
+                slot: *slot,
+            })
+        });
+        let choices = choices
+            .collect::<Option<_>>()
+            .ok_or(RetrieveError::OutsideStack)?;
+        let stack = shape(stack)?;
+        let queries = classes(u32::try_from(slots.len()).unwrap_or(u32::MAX));
+        Ok(Self {
+            engine: Engine::choose(&stack, queries.iter().sum()),
+            stack,
+            choices,
+        })
+    }
+
+    /// Bytes of the whole stack.
+    pub(super) fn stack_bytes(&self) -> u64 {
+        self.stack.slots() * u64::from(self.stack.slot_bytes())
+    }
+}
+
+/// A stack that has arrived, with what is wanted of it.
+#[derive(Debug)]
+pub(super) struct Streamed {
+    file: File,
+    retrieval: Retrieval,
+    wanted: u64,
+}
+
+/// Spends `ticket` for the stack, and receives all of it into `file`, which [`set_aside`] made.
+pub(super) async fn stream(
+    cloud: CloudClient,
+    asked: &Asked,
+    ticket: &Signed<Ticket>,
+    file: File,
+    place: Place<'_>,
+    mut rng: impl CryptoRng,
+) -> Result<Streamed, RetrieveError> {
+    let request = Whole {
+        head: retrieval::head(ticket).into(),
+        slots: u32::try_from(asked.stack.slots()).unwrap_or(u32::MAX),
+    };
+    let (retrieval, _nothing) =
+        Retrieval::begin(Engine::Stream, &asked.stack, &asked.choices, &mut rng)?;
+    place
+        .progress
+        .expect_more(request.length(0) + retrieval.bytes_down());
+    let region = Region {
+        file: &file,
+        start: 0,
+        part_bytes: u64::from(asked.stack.slot_bytes()),
+    };
+    let mut asking = Asking::new(cloud, &place);
+    asking.ask(&request, region, &mut rng).await?;
+    Ok(Streamed {
+        file,
+        retrieval,
+        wanted: asked.choices.len() as u64,
+    })
+}
+
+/// Asks for all slots of a stack.
+struct Whole {
+    head: Bytes,
+    slots: u32,
+}
+
+impl Request for Whole {
+    fn parts(&self) -> u32 {
+        self.slots
+    }
+
+    fn length(&self, _from: u32) -> u64 {
+        self.head.len() as u64
+    }
+
+    async fn send(
+        &self,
+        cloud: &CloudClient,
+        from: u32,
+        resumes: bool,
+        progress: &Progress,
+    ) -> Result<Result<Response, ClientError>, RetrieveError> {
+        progress.enter(Phase::Waiting, 0);
+        progress.sent(self.head.len() as u64);
+        let from = resumes.then_some(from);
+        Ok(cloud.stream(self.head.clone(), from).await)
+    }
+}
+
+impl Streamed {
+    /// Hands each wanted slot to `take` with its place in the list that was asked for. Blocks.
+    pub(super) fn slots(
+        self,
+        progress: &Progress,
+        mut take: impl FnMut(usize, Vec<u8>) -> Result<(), ConsultError>,
+    ) -> Result<(), ConsultError> {
+        let file = self.file;
+        progress.enter(Phase::Decoding, self.wanted);
+        let read = |at, bytes: &mut [u8]| Ok(file.read_exact_at(bytes, at)?);
+        self.retrieval.slots(None, read, |index, slot| {
+            progress.step(1);
+            take(index, slot)
+        })
+    }
+}
+
+/// A file in `dir` with `bytes` of the disk for it alone, if as many as `besides` stay free.
+///
+/// # Errors
+/// [`ConsultError::NoRoom`].
+pub(super) fn set_aside(dir: &Path, bytes: u64, besides: u64) -> Result<File, ConsultError> {
+    let file = scratch_file(dir)?;
+    let no_room = |free: u64| ConsultError::NoRoom {
+        needed_mib: (bytes + besides).div_ceil(MIB),
+        free_mib: free / MIB,
+    };
+    let before = free(&file)?;
+    // What the file gets is no longer free, if the file system can promise it at all.
+    let promised = match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+        Ok(()) => true,
+        Err(Errno::NOTSUP | Errno::NOSYS) => false,
+        Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => return Err(no_room(before)),
+        Err(error) => return Err(io::Error::from(error).into()),
+    };
+    let needed = if promised { besides } else { bytes + besides };
+    if free(&file)? < needed {
+        return Err(no_room(before));
+    }
+    Ok(file)
+}
+
+/// Bytes that this user may still write.
+fn free(file: &File) -> io::Result<u64> {
+    let disk = fstatvfs(file)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+#[cfg(test)]
+mod tests;
