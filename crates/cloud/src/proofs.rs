@@ -81,7 +81,6 @@ pub(crate) fn failure(generation: GenerationId, slot: u32, error: ReadError) -> 
             tracing::error!(%generation, slot, "a slot is missing or damaged in storage");
             Error::Damaged { generation, slot }
         }
-        ReadError::Stopping => Error::Stopping,
         ReadError::Store(source) => Error::SlotUnreadable {
             generation,
             slot,

@@ -20,6 +20,7 @@ use crate::residents;
 use crate::store::{Generation, HintRecord, Sealed, State};
 
 mod encode;
+mod reader;
 
 /// Between attempts at a generation whose encoding failed for a reason that may pass.
 const RETRY: Duration = Duration::from_secs(10);

@@ -70,9 +70,6 @@ pub(crate) enum ReadError {
     /// Other bytes than were written, or none.
     #[error("its bytes are missing or damaged")]
     Damaged,
-    /// The service is stopping.
-    #[error("the service is stopping")]
-    Stopping,
     /// The store failed otherwise: says nothing about the bytes.
     #[error(transparent)]
     Store(BlobError),
@@ -162,6 +159,29 @@ impl Slots {
         }
         bytes.copy_from_slice(&stored);
         Ok(found)
+    }
+
+    /// Reads a slot's bytes from `offset` on into `bytes`. They are not checked: whoever reads all pieces compares the
+    /// digest.
+    pub(crate) async fn read_piece(
+        &self,
+        generation: GenerationId,
+        slot: u32,
+        digest: Digest,
+        offset: u64,
+        bytes: &mut [u8],
+    ) -> Result<(), ReadError> {
+        let key = slot_key(generation, slot, digest);
+        let range = offset..offset + bytes.len() as u64;
+        let stored = match self.blobs.get_range(&key, range).await {
+            Ok(stored) if stored.len() == bytes.len() => stored,
+            Ok(_) | Err(BlobError::NotFound { .. } | BlobError::Range { .. }) => {
+                return Err(ReadError::Damaged);
+            }
+            Err(error) => return Err(ReadError::Store(error)),
+        };
+        bytes.copy_from_slice(&stored);
+        Ok(())
     }
 
     /// Stores a hint, durably.

@@ -26,9 +26,8 @@ fn slots() -> u32 {
 }
 
 fn encode(info: &GenerationInfo, slot: &[u8]) -> Encoded {
-    Encoded::encode::<Infallible>(info, |index, bytes| {
-        bytes.copy_from_slice(slot);
-        bytes[..4].copy_from_slice(&index.to_le_bytes());
+    Encoded::encode::<Infallible>(info, |_, offset, bytes| {
+        bytes.copy_from_slice(&slot[offset as usize..][..bytes.len()]);
         Ok(())
     })
     .unwrap()

@@ -153,7 +153,7 @@ fn query_differs(name: &str, samples: u32, stack: &Stack) -> bool {
 
 /// Class 0 decodes one slot with one secret, over and over; class 1 any slot or a dummy, each with a fresh secret.
 fn decoding_differs(samples: u32, stack: &Stack) -> bool {
-    let encoded = Encoded::encode::<Infallible>(&stack.generations()[0], |index, bytes| {
+    let encoded = Encoded::encode::<Infallible>(&stack.generations()[0], |index, _, bytes| {
         ChaCha20Rng::seed_from_u64(u64::from(index)).fill_bytes(bytes);
         Ok(())
     })

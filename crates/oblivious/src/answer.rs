@@ -1,29 +1,24 @@
 //! Answers (oblivious-encoding 6).
 
 use crate::ring::LANES;
-use crate::{Error, ParamSetId, Params, Stack, bits, wire};
+use crate::{Error, Params, Stack, bits, wire};
 
 /// The answer to one query: the coefficients of one slot, hidden under the query's secret and rounded.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Answer {
-    pub(crate) params: ParamSetId,
+    pub(crate) params: &'static Params,
     pub(crate) stack: [u8; 32],
-    /// Rows of sixteen coefficients.
-    pub(crate) symbols: Vec<u32>,
+    /// Rows of sixteen coefficients, packed.
+    pub(crate) rows: Vec<u8>,
 }
 
 impl Answer {
     /// Bytes for the wire; [`Stack::answer_bytes`] of them.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let bits = Params::by_id(self.params)
-            .unwrap_or(Params::DEFAULT)
-            .answer_bits;
-        let body = self.symbols.len() / LANES * wire::row_bytes(bits);
-        let mut out = Vec::with_capacity(wire::ANSWER_HEADER + body);
-        wire::put_header(&mut out, wire::ANSWER_MAGIC, self.params, &self.stack);
-        out.resize(wire::ANSWER_HEADER + body, 0);
-        bits::pack(&self.symbols, bits, &mut out[wire::ANSWER_HEADER..]);
+        let mut out = Vec::with_capacity(wire::ANSWER_HEADER + self.rows.len());
+        wire::put_header(&mut out, wire::ANSWER_MAGIC, self.params.id, &self.stack);
+        out.extend_from_slice(&self.rows);
         out
     }
 
@@ -42,11 +37,11 @@ impl Answer {
             stack.answer_bytes(),
         )?;
         let params = stack.params();
-        let mut symbols = vec![0; stack.shape().symbol_rows(params) * LANES];
-        bits::unpack(body, params.answer_bits, &mut symbols);
-        if symbols[stack.shape().symbols(params)..]
-            .iter()
-            .any(|symbol| *symbol != 0)
+        let used = stack.shape().symbols(params) % LANES;
+        let last = body.rchunks(wire::row_bytes(params.answer_bits)).next();
+        if used > 0
+            && let Some(last) = last
+            && bits::unpack_row(last, params.answer_bits)[used..] != [0; LANES][used..]
         {
             return Err(Error::Malformed {
                 what: "answer",
@@ -54,9 +49,9 @@ impl Answer {
             });
         }
         Ok(Answer {
-            params: params.id,
+            params,
             stack: stack.digest(),
-            symbols,
+            rows: body.to_vec(),
         })
     }
 }
@@ -64,7 +59,7 @@ impl Answer {
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Answer")
-            .field("symbols", &self.symbols.len())
+            .field("bytes", &self.rows.len())
             .finish_non_exhaustive()
     }
 }

@@ -7,8 +7,7 @@ use rayon::prelude::*;
 use subtle::{ConditionallySelectable, ConstantTimeEq, ConstantTimeLess};
 
 use crate::ring::{
-    Batch, Coeff, Kernel, LANES, N, Ring, Row, Rows, Simd, Task, Values, add_rows, dot_tiles,
-    inverse,
+    Batch, Coeff, Kernel, LANES, Ring, Row, Rows, Simd, Task, Values, add_rows, dot_tiles, inverse,
 };
 use crate::{Answer, Error, Params, Query, Shape, Stack, StackHint, bits, sample, wire};
 
@@ -97,15 +96,15 @@ impl Selection {
         first: u32,
         count: usize,
         interleave: u32,
-        delta: u64,
+        delta: u128,
     ) {
-        for (index, prime) in Ring::get().primes.iter().enumerate() {
-            let plus = (delta % u64::from(prime.value)) as u32;
+        for (index, prime) in batch.ring.primes.iter().enumerate() {
+            let plus = (delta % u128::from(prime.value)) as u32;
             for place in 0..interleave {
                 let (coefficient, weight) = if place == 0 {
                     (0, plus)
                 } else {
-                    (N - place as usize, prime.value - plus)
+                    (batch.ring.n - place as usize, prime.value - plus)
                 };
                 for lane in 0..count {
                     let hit = self.real
@@ -135,7 +134,8 @@ pub fn query(
     let selection = Selection::new(stack, choice)?;
     let params = stack.params();
     let kernel = Kernel::best();
-    let mut secret = sample::ternary(rng).into_ntt(kernel);
+    let ring = params.ring();
+    let mut secret = sample::ternary(ring, rng).into_ntt(kernel);
     let values = Values::first_of(&secret);
     secret.wipe();
     let mut query = Query::zero(stack);
@@ -143,7 +143,8 @@ pub fn query(
         let polys = info.shape.polys() as usize;
         for first in (0..polys).step_by(LANES) {
             let count = (polys - first).min(LANES);
-            let mut batch = sample::public_batch(&info.seed, first as u32, count).into_ntt(kernel);
+            let mut batch =
+                sample::public_batch(ring, &info.seed, first as u32, count).into_ntt(kernel);
             batch.multiply(kernel, &values);
             let mut batch = batch.into_coeff(kernel);
             sample::add_errors(&mut batch, count, params.eta, rng);
@@ -182,7 +183,7 @@ impl Secret {
     /// # Errors
     /// [`Error::WrongStack`] if the answer or the sum of hints belongs to another stack.
     pub fn decode(self, hint: &StackHint, answer: &Answer) -> Result<Vec<u8>, Error> {
-        if answer.stack != self.stack || answer.params != self.params.id {
+        if answer.stack != self.stack || answer.params != self.params {
             return Err(Error::WrongStack { what: "answer" });
         }
         if !hint.covers_sorted(&self.members) {
@@ -190,22 +191,26 @@ impl Secret {
                 what: "sum of hints",
             });
         }
-        let rows_per_block = self.shape.rows_per_block(self.params);
-        let row_bytes = wire::row_bytes(self.params.plaintext_bits);
-        let mut slot = vec![0; self.shape.symbol_rows(self.params) * row_bytes];
+        let (params, ring) = (self.params, self.params.ring());
+        let rows_per_block = self.shape.rows_per_block(params);
+        let row_bytes = wire::row_bytes(params.plaintext_bits);
+        let mut slot = vec![0; self.shape.symbol_rows(params) * row_bytes];
+        let answered = answer
+            .rows
+            .par_chunks(rows_per_block * wire::row_bytes(params.answer_bits));
         slot.par_chunks_mut(rows_per_block * row_bytes)
-            .zip(answer.symbols.par_chunks(rows_per_block * LANES))
-            .zip(hint.rows().par_chunks(2 * N))
+            .zip(answered)
+            .zip(hint.rows().par_chunks(ring.rows()))
             .for_each_init(
-                || Rows::zero(2 * rows_per_block),
-                |scratch, ((bytes, symbols), hint)| {
-                    let (values, params, scratch) =
-                        (&self.values, self.params, scratch.as_mut_slice());
+                || Rows::zero(ring.primes.len() * rows_per_block),
+                |scratch, ((bytes, answered), hint)| {
+                    let scratch = scratch.as_mut_slice();
                     Kernel::best().run(Decode {
-                        values,
+                        values: &self.values,
+                        ring,
                         params,
                         hint,
-                        symbols,
+                        answered,
                         scratch,
                         bytes,
                     });
@@ -219,28 +224,29 @@ impl Secret {
 /// Decodes one block of chunks.
 struct Decode<'a> {
     values: &'a Values,
+    ring: &'static Ring,
     params: &'static Params,
-    /// 2 n rows.
+    /// n rows for each prime.
     hint: &'a [Row],
-    symbols: &'a [u32],
-    /// 2 n / t rows.
+    /// Packed rows of the answer.
+    answered: &'a [u8],
+    /// n / t rows for each prime.
     scratch: &'a mut [Row],
     bytes: &'a mut [u8],
 }
 
-impl Task for Decode<'_> {
-    type Output = ();
-
+impl Decode<'_> {
+    /// H s, its coefficients at multiples of t, as fractions need them.
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let ring = Ring::get();
-        let outputs = self.scratch.len() / 2;
-        let run = N / outputs;
-        let halves = self
+    fn masks<S: Simd>(&mut self, simd: S) {
+        let ring = self.ring;
+        let outputs = self.scratch.len() / ring.primes.len();
+        let run = ring.n / outputs;
+        let parts = self
             .scratch
             .chunks_exact_mut(outputs)
-            .zip(self.hint.chunks_exact(N));
-        for (index, (masks, hint)) in halves.enumerate() {
+            .zip(self.hint.chunks_exact(ring.n));
+        for (index, (masks, hint)) in parts.enumerate() {
             let prime = &ring.primes[index];
             let values = self.values.residues(index).chunks_exact(run);
             for ((mask, lines), values) in masks.iter_mut().zip(hint.chunks_exact(run)).zip(values)
@@ -253,24 +259,28 @@ impl Task for Decode<'_> {
             }
             inverse(simd, prime, masks, ring.crt_scale(index));
         }
-        let (first, second) = self.scratch.split_at(outputs);
-        let bits = self.params.plaintext_bits;
+    }
+}
+
+impl Task for Decode<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        self.masks(simd);
+        let (bits, answer_bits) = (self.params.plaintext_bits, self.params.answer_bits);
+        let answered = self.answered.chunks_exact(wire::row_bytes(answer_bits));
         let packed = self.bytes.chunks_exact_mut(wire::row_bytes(bits));
-        for (((a, b), symbols), bytes) in first
-            .iter()
-            .zip(second)
-            .zip(self.symbols.as_chunks::<LANES>().0)
-            .zip(packed)
-        {
-            let mut row: Row = [0; LANES];
-            for lane in 0..LANES {
-                let answered = u64::from(symbols[lane]) << (64 - self.params.answer_bits);
-                let phase = answered.wrapping_sub(ring.fraction(a[lane], b[lane]));
+        for (index, (answered, packed)) in answered.zip(packed).enumerate() {
+            let mut row = bits::unpack_row(answered, answer_bits);
+            let masks = self.ring.fractions(self.scratch, index);
+            for (symbol, mask) in row.iter_mut().zip(masks) {
+                let phase = (*symbol << (64 - answer_bits)).wrapping_sub(mask);
                 // Rounded to a multiple of 2^-bits, then back from centred values.
                 let rounded = phase.wrapping_add(1 << (63 - bits)) >> (64 - bits);
-                row[lane] = (rounded as u32).wrapping_add(1 << (bits - 1)) & ((1 << bits) - 1);
+                *symbol = rounded.wrapping_add(1 << (bits - 1)) & ((1 << bits) - 1);
             }
-            bits::pack(&row, bits, bytes);
+            bits::pack_row(&row, bits, packed);
         }
     }
 }

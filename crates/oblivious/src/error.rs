@@ -64,6 +64,14 @@ pub enum Error {
         /// How many are missing.
         missing: usize,
     },
+    /// The system gives no such memory.
+    #[error(
+        "{bytes} bytes of memory for a generation were refused; free memory or use smaller generations"
+    )]
+    OutOfMemory {
+        /// How many bytes were asked for.
+        bytes: usize,
+    },
     /// The choice names a slot that the stack does not have.
     #[error("the chosen slot is not in the stack; ask for the release again")]
     NoSuchSlot,

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::ring::{Kernel, LANES, N, Prime, Ring, Row, Rows, Simd, Task, add_rows, forward};
+use crate::ring::{Kernel, Prime, Ring, Row, Rows, Simd, Task, add_rows, forward};
 use crate::{Error, GenerationInfo, ParamSetId, Params, Shape, Stack, bits, wire};
 
 /// The hint of one generation: the sum of a_j D_j for each block of chunks, without its low bits. It depends on no
@@ -10,14 +10,14 @@ use crate::{Error, GenerationInfo, ParamSetId, Params, Shape, Stack, bits, wire}
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hint {
     info: GenerationInfo,
-    /// Block by block, coefficient by coefficient, sixteen chunks.
-    coefficients: Vec<u32>,
+    /// Block by block, coefficient by coefficient, one row of sixteen chunks, packed.
+    rows: Vec<u8>,
 }
 
 impl Hint {
-    /// `info` was checked; there is a value for each coefficient of each block.
-    pub(crate) fn from_coefficients(info: GenerationInfo, coefficients: Vec<u32>) -> Self {
-        Hint { info, coefficients }
+    /// `info` was checked; there is a row for each coefficient of each block.
+    pub(crate) fn from_rows(info: GenerationInfo, rows: Vec<u8>) -> Self {
+        Hint { info, rows }
     }
 
     /// The generation that the hint belongs to.
@@ -29,23 +29,14 @@ impl Hint {
     /// Bytes for the wire; [`GenerationInfo::hint_bytes`] of them.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let bits = Params::by_id(self.info.params)
-            .unwrap_or(Params::DEFAULT)
-            .hint_bits();
-        let row_bytes = wire::row_bytes(bits);
-        let body = self.coefficients.len() / LANES * row_bytes;
-        let mut out = Vec::with_capacity(wire::HINT_HEADER + body);
+        let mut out = Vec::with_capacity(wire::HINT_HEADER + self.rows.len());
         wire::put_header(
             &mut out,
             wire::HINT_MAGIC,
             self.info.params,
             &self.info.digest(),
         );
-        out.resize(wire::HINT_HEADER + body, 0);
-        out[wire::HINT_HEADER..]
-            .par_chunks_mut(row_bytes * N)
-            .zip(self.coefficients.par_chunks(LANES * N))
-            .for_each(|(packed, block)| bits::pack(block, bits, packed));
+        out.extend_from_slice(&self.rows);
         out
     }
 
@@ -66,16 +57,15 @@ impl Hint {
             length,
         )?;
         let bits = params.hint_bits();
-        let largest = ((params.modulus() - 1) >> params.hint_drop) as u32;
-        let mut coefficients = vec![0; info.shape.blocks(params) * N * LANES];
-        let in_range = coefficients
-            .par_chunks_mut(LANES * N)
-            .zip(body.par_chunks(wire::row_bytes(bits) * N))
-            .map(|(block, packed)| {
-                bits::unpack(packed, bits, block);
-                block.iter().all(|value| *value <= largest)
-            })
-            .reduce(|| true, |a, b| a && b);
+        let largest = ((params.modulus() - 1) >> params.hint_drop) as u64;
+        let in_range = |row| {
+            let values = bits::unpack_row(row, bits);
+            values.iter().all(|value| *value <= largest)
+        };
+        let row_bytes = wire::row_bytes(bits);
+        let in_range = body
+            .par_chunks(row_bytes * params.degree)
+            .all(|block| block.chunks_exact(row_bytes).all(in_range));
         if !in_range {
             return Err(Error::Malformed {
                 what: "hint",
@@ -84,7 +74,7 @@ impl Hint {
         }
         Ok(Hint {
             info: *info,
-            coefficients,
+            rows: body.to_vec(),
         })
     }
 }
@@ -114,7 +104,7 @@ impl StackHint {
     #[must_use]
     pub fn empty(stack: &Stack) -> Self {
         let (params, shape) = (stack.params(), stack.shape());
-        let rows = Rows::zero(shape.blocks(params) * 2 * N);
+        let rows = Rows::zero(shape.blocks(params) * params.ring().rows());
         StackHint {
             params,
             shape,
@@ -191,7 +181,7 @@ impl StackHint {
         self.members == digests
     }
 
-    /// Values of all blocks: 2 n rows each.
+    /// Values of all blocks: n rows for each prime.
     pub(crate) fn rows(&self) -> &[Row] {
         self.rows.as_slice()
     }
@@ -209,27 +199,40 @@ impl StackHint {
     }
 
     fn combine(&mut self, hint: &Hint, subtract: bool) {
-        let drop = self.params.hint_drop;
+        let params = self.params;
+        let ring = params.ring();
+        let packed = hint
+            .rows
+            .par_chunks(wire::row_bytes(params.hint_bits()) * ring.n);
         self.rows
             .as_mut_slice()
-            .par_chunks_mut(2 * N)
-            .zip(hint.coefficients.par_chunks(LANES * N))
-            .for_each(|(rows, coefficients)| {
-                Kernel::best().run(Combine {
-                    rows,
-                    coefficients: coefficients.as_chunks().0,
-                    drop,
-                    subtract,
-                });
-            });
+            .par_chunks_mut(ring.rows())
+            .zip(packed)
+            .for_each_init(
+                || Rows::zero(ring.rows()),
+                |scratch, (rows, packed)| {
+                    let scratch = scratch.as_mut_slice();
+                    Kernel::best().run(Combine {
+                        ring,
+                        params,
+                        rows,
+                        packed,
+                        scratch,
+                        subtract,
+                    });
+                },
+            );
     }
 }
 
 /// Adds one block of a hint to the values of a sum, or subtracts it.
 struct Combine<'a> {
+    ring: &'static Ring,
+    params: &'static Params,
     rows: &'a mut [Row],
-    coefficients: &'a [Row],
-    drop: u32,
+    packed: &'a [u8],
+    /// As many rows as `rows`.
+    scratch: &'a mut [Row],
     subtract: bool,
 }
 
@@ -238,16 +241,23 @@ impl Task for Combine<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let mut scratch = Rows::zero(N);
-        let scratch = scratch.as_mut_slice();
-        for (prime, sums) in Ring::get().primes.iter().zip(self.rows.chunks_exact_mut(N)) {
-            for (row, coefficients) in scratch.iter_mut().zip(self.coefficients) {
-                for (residue, coefficient) in row.iter_mut().zip(coefficients) {
-                    *residue = expand(prime, *coefficient, self.drop, self.subtract);
+        let (n, bits) = (self.ring.n, self.params.hint_bits());
+        let expand = Expand::all(self.ring, self.params.hint_drop);
+        let packed = self.packed.chunks_exact(wire::row_bytes(bits));
+        for (coefficient, packed) in packed.enumerate() {
+            let values = bits::unpack_row(packed, bits);
+            for (index, (prime, expand)) in self.ring.primes.iter().zip(&expand).enumerate() {
+                let row = &mut self.scratch[index * n + coefficient];
+                for (residue, value) in row.iter_mut().zip(values) {
+                    *residue = expand.residue(prime, value, self.subtract);
                 }
             }
-            forward(simd, prime, scratch);
-            for (sum, row) in sums.iter_mut().zip(scratch.iter()) {
+        }
+        let sums = self.rows.chunks_exact_mut(n);
+        let terms = self.scratch.chunks_exact_mut(n);
+        for ((prime, sums), terms) in self.ring.primes.iter().zip(sums).zip(terms) {
+            forward(simd, prime, terms);
+            for (sum, row) in sums.iter_mut().zip(terms.iter()) {
                 let total = add_rows(simd, prime, simd.load(sum), simd.load(row));
                 simd.store(total, sum);
             }
@@ -255,14 +265,33 @@ impl Task for Combine<'_> {
     }
 }
 
-/// The middle of what a hint's coefficient stands for, or its negative, modulo a prime.
-#[inline(always)]
-fn expand(prime: &Prime, coefficient: u32, drop: u32, subtract: bool) -> u32 {
-    let value = u64::from(coefficient) << drop | 1 << (drop - 1);
-    let residue = prime.reduce(value);
-    if subtract {
-        prime.value - residue
-    } else {
-        residue
+/// What brings a hint's coefficient back to the middle of what it stands for, v 2^drop + 2^(drop - 1), modulo a prime.
+struct Expand {
+    /// 2^drop.
+    weight: u64,
+    /// 2^(drop - 1).
+    middle: u64,
+}
+
+impl Expand {
+    #[inline(always)]
+    fn all(ring: &Ring, drop: u32) -> Vec<Self> {
+        let one = |prime: &Prime| Expand {
+            weight: u64::from(prime.reduce(1 << drop)),
+            middle: u64::from(prime.reduce(1 << (drop - 1))),
+        };
+        ring.primes.iter().map(one).collect()
+    }
+
+    /// Below the prime, or the prime itself for the negative of zero.
+    #[inline(always)]
+    fn residue(&self, prime: &Prime, value: u64, subtract: bool) -> u32 {
+        let value = u64::from(prime.reduce(value));
+        let residue = prime.reduce(value * self.weight + self.middle);
+        if subtract {
+            prime.value - residue
+        } else {
+            residue
+        }
     }
 }

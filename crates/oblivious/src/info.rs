@@ -20,9 +20,9 @@ pub struct Shape {
 /// Largest slot, in bytes (256 MiB).
 const MAX_SLOT_BYTES: u32 = 1 << 28;
 
-/// Queries that a consumer is expected to make for each download of the hints; weighs upload against hint in
-/// [`Shape::recommended_interleave`].
-const QUERIES_PER_HINT: u64 = 64;
+/// Queries that a consumer makes for each download of the hints, where nothing better is known; weighs upload against
+/// hint in [`Shape::recommended_interleave`].
+pub const QUERIES_PER_HINT: u64 = 64;
 
 impl Shape {
     /// A generation of `slots` slots of `slot_bytes` bytes, `interleave` (t) of which share a polynomial.
@@ -102,8 +102,8 @@ impl Shape {
 
     /// Bytes that this generation adds to each query.
     #[must_use]
-    pub fn query_bytes(&self) -> u64 {
-        u64::from(self.polys()) * wire::POLY_BYTES as u64
+    pub fn query_bytes(&self, params: &Params) -> u64 {
+        u64::from(self.polys()) * params.poly_bytes() as u64
     }
 
     /// Exact bytes of one answer, header included.
@@ -125,17 +125,23 @@ impl Shape {
     #[must_use]
     pub fn encoded_bytes(&self, params: &Params) -> u64 {
         self.blocks(params) as u64
-            * 2
+            * params.primes.len() as u64
             * params.degree as u64
             * u64::from(self.polys())
             * size_of::<crate::ring::Row>() as u64
     }
 
-    /// The interleaving that costs a consumer the fewest bytes over 64 queries: what one set of hints and the
-    /// uploads cost together. Depends on public figures only; give the number of slots expected in the whole stack.
+    /// The interleaving that costs a consumer the fewest bytes: what one set of hints and the uploads of `queries`
+    /// queries cost together, which is what a consumer is expected to make before the stack grows out of use
+    /// ([`QUERIES_PER_HINT`] where nothing is known). Depends on public figures only; give the number of slots expected
+    /// in the whole stack.
     #[must_use]
-    pub fn recommended_interleave(slots: u32, slot_bytes: u32) -> u32 {
-        let params = Params::DEFAULT;
+    pub fn recommended_interleave(
+        params: &Params,
+        slots: u32,
+        slot_bytes: u32,
+        queries: u64,
+    ) -> u32 {
         let largest = slots
             .checked_next_power_of_two()
             .unwrap_or(1 << 31)
@@ -143,7 +149,7 @@ impl Shape {
         let mut best = (u64::MAX, largest);
         for interleave in (0..=largest.ilog2()).map(|log| 1u32 << log) {
             if let Ok(shape) = Shape::new(slots, slot_bytes, interleave) {
-                let cost = QUERIES_PER_HINT * shape.query_bytes() + shape.hint_bytes(params);
+                let cost = queries * shape.query_bytes(params) + shape.hint_bytes(params);
                 best = best.min((cost, interleave));
             }
         }

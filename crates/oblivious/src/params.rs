@@ -1,7 +1,7 @@
 //! The parameter sets, in one table (oblivious-encoding 2), and the noise analysis (oblivious-encoding 8).
 
 use crate::Error;
-use crate::ring::{N, PRIMES};
+use crate::ring::{PRIME_BITS, PRIMES_2048, PRIMES_4096, Ring};
 
 /// The number of a parameter set as it appears on the wire (u16, little endian).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,15 +21,15 @@ pub struct Security {
 
 /// One row of the parameter table.
 ///
-/// The modulus is q = p1 · p2; polynomials are elements of Z_q\[X\]/(X^n + 1).
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// The modulus q is the product of the primes; polynomials are elements of Z_q\[X\]/(X^n + 1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Params {
     /// Number on the wire.
     pub id: ParamSetId,
     /// n, the number of coefficients of a polynomial.
     pub degree: usize,
-    /// The two primes, both congruent to 1 modulo 2n.
-    pub primes: [u32; 2],
+    /// The primes, all below 2^27 and congruent to 1 modulo 2n.
+    pub primes: &'static [u32],
     /// log2 of the plaintext modulus p: bits of a slot that one coefficient carries.
     pub plaintext_bits: u32,
     /// Errors are centred binomial: the difference of two sums of `eta` fair bits, variance `eta`/2.
@@ -47,8 +47,8 @@ pub struct Params {
 const TABLE: &[Params] = &[
     Params {
         id: ParamSetId(1),
-        degree: N,
-        primes: PRIMES,
+        degree: 2048,
+        primes: PRIMES_2048,
         plaintext_bits: 19,
         eta: 21,
         hint_drop: 24,
@@ -60,12 +60,27 @@ const TABLE: &[Params] = &[
             quantum_bits: 120,
         },
     },
+    Params {
+        id: ParamSetId(2),
+        degree: 4096,
+        primes: PRIMES_4096,
+        plaintext_bits: 32,
+        eta: 21,
+        hint_drop: 37,
+        answer_bits: 34,
+        max_polys: 1024,
+        security: Security {
+            block_size: 500,
+            classical_bits: 178,
+            quantum_bits: 164,
+        },
+    },
     // Fails on purpose: the tests show that the noise analysis says so and that decoding agrees.
     #[cfg(test)]
     Params {
         id: ParamSetId(0xFFFF),
-        degree: N,
-        primes: PRIMES,
+        degree: 2048,
+        primes: PRIMES_2048,
         plaintext_bits: 24,
         eta: 21,
         hint_drop: 24,
@@ -107,20 +122,35 @@ impl Params {
 
     /// q.
     #[must_use]
-    pub const fn modulus(&self) -> u64 {
-        self.primes[0] as u64 * self.primes[1] as u64
+    pub fn modulus(&self) -> u128 {
+        self.primes.iter().map(|p| u128::from(*p)).product()
     }
 
     /// Bits of one coefficient of a hint.
     #[must_use]
-    pub const fn hint_bits(&self) -> u32 {
+    pub fn hint_bits(&self) -> u32 {
         (self.modulus() - 1).ilog2() + 1 - self.hint_drop
     }
 
     /// Delta = floor(q / p): what one unit of plaintext weighs.
     #[must_use]
-    pub const fn delta(&self) -> u64 {
+    pub fn delta(&self) -> u128 {
         self.modulus() >> self.plaintext_bits
+    }
+
+    /// Bytes of one polynomial of a query: residues modulo each prime.
+    #[must_use]
+    pub const fn poly_bytes(&self) -> usize {
+        self.primes.len() * self.residue_bytes()
+    }
+
+    /// Bytes of a polynomial's residues modulo one prime.
+    pub(crate) const fn residue_bytes(&self) -> usize {
+        self.degree * PRIME_BITS as usize / 8
+    }
+
+    pub(crate) fn ring(&self) -> &'static Ring {
+        Ring::of(self)
     }
 
     /// The noise of an answer over `polys` polynomials in `generations` generations (oblivious-encoding 8).

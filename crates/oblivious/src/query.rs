@@ -1,14 +1,14 @@
 //! Queries (oblivious-encoding 4).
 
-use crate::ring::{Batch, Factors, Kernel, LANES, N, PRIME_BITS, PRIMES};
-use crate::{Error, ParamSetId, Stack, bits, wire};
+use crate::ring::{Batch, Coeff, Factors, Kernel, LANES, PRIME_BITS};
+use crate::{Error, Params, Stack, bits, wire};
 
 /// One query over a stack: a ring-LWE ciphertext b_j for each polynomial, which hides the choice.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Query {
-    params: ParamSetId,
+    params: &'static Params,
     stack: [u8; 32],
-    /// For each polynomial n residues modulo the first prime, then n modulo the second.
+    /// For each polynomial n residues modulo the first prime, then n modulo the next.
     residues: Vec<u32>,
 }
 
@@ -16,19 +16,20 @@ impl Query {
     /// An all-zero query that `client` fills in.
     pub(crate) fn zero(stack: &Stack) -> Self {
         Query {
-            params: stack.param_set(),
+            params: stack.params(),
             stack: stack.digest(),
-            residues: vec![0; stack.polys() as usize * 2 * N],
+            residues: vec![0; stack.polys() as usize * stack.params().ring().rows()],
         }
     }
 
     /// Stores the first `count` lanes of `batch` as polynomials `first..`.
-    pub(crate) fn put(&mut self, first: usize, count: usize, batch: &Batch<crate::ring::Coeff>) {
-        let polys = self.residues[first * 2 * N..]
-            .chunks_exact_mut(2 * N)
+    pub(crate) fn put(&mut self, first: usize, count: usize, batch: &Batch<Coeff>) {
+        let rows = batch.ring.rows();
+        let polys = self.residues[first * rows..]
+            .chunks_exact_mut(rows)
             .take(count);
         for (lane, poly) in polys.enumerate() {
-            for (prime, residues) in poly.chunks_exact_mut(N).enumerate() {
+            for (prime, residues) in poly.chunks_exact_mut(batch.ring.n).enumerate() {
                 for (residue, row) in residues.iter_mut().zip(batch.residues(prime)) {
                     *residue = row[lane];
                 }
@@ -39,14 +40,11 @@ impl Query {
     /// Bytes for the wire; [`Stack::query_bytes`] of them, whatever the choice.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let body = self.residues.len() / N * wire::RESIDUE_BYTES;
+        let body = self.residues.len() / LANES * wire::row_bytes(PRIME_BITS);
         let mut out = Vec::with_capacity(wire::QUERY_HEADER + body);
-        wire::put_header(&mut out, wire::QUERY_MAGIC, self.params, &self.stack);
+        wire::put_header(&mut out, wire::QUERY_MAGIC, self.params.id, &self.stack);
         out.resize(wire::QUERY_HEADER + body, 0);
-        let packed = out[wire::QUERY_HEADER..].chunks_exact_mut(wire::RESIDUE_BYTES);
-        for (residues, packed) in self.residues.chunks_exact(N).zip(packed) {
-            bits::pack(residues, PRIME_BITS, packed);
-        }
+        bits::pack(&self.residues, PRIME_BITS, &mut out[wire::QUERY_HEADER..]);
         out
     }
 
@@ -65,12 +63,11 @@ impl Query {
             stack.query_bytes(),
         )?;
         let mut query = Query::zero(stack);
-        let packed = body.chunks_exact(wire::RESIDUE_BYTES);
-        for (index, (residues, packed)) in
-            query.residues.chunks_exact_mut(N).zip(packed).enumerate()
-        {
-            bits::unpack(packed, PRIME_BITS, residues);
-            if residues.iter().any(|residue| *residue >= PRIMES[index % 2]) {
+        bits::unpack(body, PRIME_BITS, &mut query.residues);
+        let params = stack.params();
+        let polys = query.residues.chunks_exact(params.degree);
+        for (residues, prime) in polys.zip(params.primes.iter().cycle()) {
+            if residues.iter().any(|residue| residue >= prime) {
                 return Err(Error::Malformed {
                     what: "query",
                     reason: "a residue is not below its prime",
@@ -92,15 +89,16 @@ impl Query {
         }
         let polys = info.shape.polys() as usize;
         let offset = stack.offsets()[generation] as usize;
-        let mut factors = Factors::zero(polys);
+        let ring = self.params.ring();
+        let mut factors = Factors::zero(ring, polys);
         for first in (0..polys).step_by(LANES) {
-            let mut batch = Batch::zero();
-            let lanes = self.residues[(offset + first) * 2 * N..]
-                .chunks_exact(2 * N)
+            let mut batch = Batch::zero(ring);
+            let lanes = self.residues[(offset + first) * ring.rows()..]
+                .chunks_exact(ring.rows())
                 .take((polys - first).min(LANES));
             for (lane, poly) in lanes.enumerate() {
                 for (index, residue) in poly.iter().enumerate() {
-                    *batch.coefficient_mut(index / N, index % N, lane) = *residue;
+                    *batch.coefficient_mut(index / ring.n, index % ring.n, lane) = *residue;
                 }
             }
             factors.put(first, &batch.into_ntt(Kernel::best()));
@@ -116,7 +114,7 @@ impl Query {
 impl std::fmt::Debug for Query {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Query")
-            .field("polys", &(self.residues.len() / (2 * N)))
+            .field("polys", &(self.residues.len() / self.params.ring().rows()))
             .finish_non_exhaustive()
     }
 }

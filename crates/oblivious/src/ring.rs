@@ -1,4 +1,4 @@
-//! Arithmetic in Z_q\[X\]/(X^n + 1), q the product of two primes, on sixteen polynomials at a time.
+//! Arithmetic in Z_q\[X\]/(X^n + 1), q a product of primes, on sixteen polynomials at a time.
 //!
 //! A polynomial is never handled alone: [`Batch`] holds one coefficient of sixteen polynomials in each row, so
 //! that every step is the same operation on all lanes and nothing is ever shuffled between lanes.
@@ -13,76 +13,106 @@ use std::sync::LazyLock;
 
 use zeroize::Zeroize;
 
+use crate::Params;
 pub(crate) use prime::Prime;
 pub(crate) use rows::Rows;
 pub use simd::Kernel;
 pub(crate) use simd::{Factor, LANES, Row, Simd, Task};
-pub(crate) use transform::{add_rows, dot_tiles, forward, inverse};
+pub(crate) use transform::{add_rows, dot_tiles, forward, inverse, reduce_loosely};
 
-/// log2 of n.
-pub(crate) const LOG_N: u32 = 11;
-/// n, coefficients of a polynomial.
-pub(crate) const N: usize = 1 << LOG_N;
 /// Bits of a residue.
 pub(crate) const PRIME_BITS: u32 = 27;
-/// The largest two primes below 2^27 that are 1 modulo 2n = 4096.
-pub(crate) const PRIMES: [u32; 2] = [134_176_769, 134_111_233];
+/// The largest two primes below 2^27 that are 1 modulo 2 · 2048.
+pub(crate) const PRIMES_2048: &[u32] = &[134_176_769, 134_111_233];
+/// The largest three primes below 2^27 that are 1 modulo 2 · 4096.
+pub(crate) const PRIMES_4096: &[u32] = &[134_176_769, 134_111_233, 134_012_929];
 /// This many products of two residues fit a u64: 1024 · (2^27)^2 = 2^64.
 pub(crate) const MAX_PRODUCTS: usize = 1024;
 
-/// The ring's tables.
+/// A ring and its tables.
 #[derive(Debug)]
 pub(crate) struct Ring {
-    pub(crate) primes: [Prime; 2],
+    /// n, coefficients of a polynomial.
+    pub(crate) n: usize,
+    pub(crate) primes: Vec<Prime>,
     /// q.
-    pub(crate) modulus: u64,
-    /// (other prime)^-1 modulo each prime.
-    cofactors: [u32; 2],
+    modulus: u128,
+    /// q divided by each prime.
+    others: Vec<u128>,
+    /// The inverse of that modulo the prime.
+    cofactors: Vec<u32>,
 }
 
 impl Ring {
-    /// The one ring of all parameter sets so far.
-    pub(crate) fn get() -> &'static Ring {
-        static RING: LazyLock<Ring> = LazyLock::new(|| {
-            let primes = PRIMES.map(Prime::new);
-            let cofactors = [
-                primes[0].invert(PRIMES[1] % PRIMES[0]),
-                primes[1].invert(PRIMES[0]),
-            ];
-            Ring {
-                primes,
-                modulus: u64::from(PRIMES[0]) * u64::from(PRIMES[1]),
-                cofactors,
-            }
-        });
-        &RING
+    /// The ring of a parameter set. Its tables are made once.
+    pub(crate) fn of(params: &Params) -> &'static Ring {
+        static SMALL: LazyLock<Ring> = LazyLock::new(|| Ring::new(2048, PRIMES_2048));
+        static LARGE: LazyLock<Ring> = LazyLock::new(|| Ring::new(4096, PRIMES_4096));
+        if params.degree == 2048 {
+            &SMALL
+        } else {
+            &LARGE
+        }
+    }
+
+    fn new(n: usize, primes: &[u32]) -> Self {
+        let modulus: u128 = primes.iter().map(|p| u128::from(*p)).product();
+        let others: Vec<u128> = primes.iter().map(|p| modulus / u128::from(*p)).collect();
+        let primes: Vec<Prime> = primes.iter().map(|p| Prime::new(*p, n)).collect();
+        let cofactors = primes
+            .iter()
+            .zip(&others)
+            .map(|(prime, others)| prime.invert((others % u128::from(prime.value)) as u32))
+            .collect();
+        Ring {
+            n,
+            primes,
+            modulus,
+            others,
+            cofactors,
+        }
+    }
+
+    /// Rows of sixteen whole polynomials: n for each prime.
+    pub(crate) fn rows(&self) -> usize {
+        self.primes.len() * self.n
     }
 
     /// Scale for [`inverse`] that gives plain residues.
     pub(crate) fn plain_scale(&self, prime: usize) -> Factor {
         let p = &self.primes[prime];
-        p.factor(p.invert(N as u32))
+        p.factor(p.invert(self.n as u32))
     }
 
-    /// Scale for [`inverse`] that gives r · (other prime)^-1, what [`Ring::fraction`] and [`Ring::lift`] take.
+    /// Scale for [`inverse`] that gives c = r · (q / prime)^-1, what [`Ring::fractions`] and [`Ring::lift`] take.
     pub(crate) fn crt_scale(&self, prime: usize) -> Factor {
         let p = &self.primes[prime];
-        p.factor(p.multiply(p.invert(N as u32), self.cofactors[prime]))
+        p.factor(p.multiply(p.invert(self.n as u32), self.cofactors[prime]))
     }
 
-    /// x / q as a fraction of 2^64, within 2^28 of it, from residues scaled by [`Ring::crt_scale`]:
-    /// x / q = c1 / p1 + c2 / p2 modulo 1.
+    /// x / q as a fraction of 2^64, less than two units of 2^-64 too small for each prime, for row `index` of a block:
+    /// `rows` holds as many rows for each prime, scaled by [`Ring::crt_scale`]. x / q is the sum of c / p modulo 1.
     #[inline(always)]
-    pub(crate) fn fraction(&self, c1: u32, c2: u32) -> u64 {
-        let term = |c: u32, prime: &Prime| u64::from(c).wrapping_mul(prime.reciprocal);
-        term(c1, &self.primes[0]).wrapping_add(term(c2, &self.primes[1]))
+    pub(crate) fn fractions(&self, rows: &[Row], index: usize) -> [u64; LANES] {
+        let stride = rows.len() / self.primes.len();
+        let mut sums = [0u64; LANES];
+        for (k, prime) in self.primes.iter().enumerate() {
+            let row = &rows[k * stride + index];
+            for (sum, c) in sums.iter_mut().zip(row) {
+                *sum = sum.wrapping_add(prime.fraction(*c));
+            }
+        }
+        sums
     }
 
-    /// x in [0, q), from residues scaled by [`Ring::crt_scale`]: x = c1 p2 + c2 p1 modulo q.
+    /// x in [0, q), from one residue for each prime, scaled by [`Ring::crt_scale`]: x is the sum of c · q / p modulo q.
     #[inline(always)]
-    pub(crate) fn lift(&self, c1: u32, c2: u32) -> u64 {
-        let sum = u64::from(c1) * u64::from(PRIMES[1]) + u64::from(c2) * u64::from(PRIMES[0]);
-        sum.min(sum.wrapping_sub(self.modulus))
+    pub(crate) fn lift(&self, residues: impl Iterator<Item = u32>) -> u128 {
+        let sum: u128 = residues
+            .zip(&self.others)
+            .map(|(c, others)| u128::from(c) * others)
+            .sum();
+        (1..self.primes.len()).fold(sum, |sum, _| sum.min(sum.wrapping_sub(self.modulus)))
     }
 }
 
@@ -96,6 +126,7 @@ pub(crate) enum Ntt {}
 /// Sixteen polynomials: for each prime, n rows of residues, one lane per polynomial.
 #[derive(Debug)]
 pub(crate) struct Batch<Domain> {
+    pub(crate) ring: &'static Ring,
     rows: Rows,
     domain: PhantomData<Domain>,
 }
@@ -103,15 +134,17 @@ pub(crate) struct Batch<Domain> {
 impl<Domain> Batch<Domain> {
     /// Residues modulo one prime, row by row.
     pub(crate) fn residues(&self, prime: usize) -> &[Row] {
-        &self.rows.as_slice()[prime * N..(prime + 1) * N]
+        &self.rows.as_slice()[prime * self.ring.n..][..self.ring.n]
     }
 
     fn residues_mut(&mut self, prime: usize) -> &mut [Row] {
-        &mut self.rows.as_mut_slice()[prime * N..(prime + 1) * N]
+        let n = self.ring.n;
+        &mut self.rows.as_mut_slice()[prime * n..][..n]
     }
 
     fn into_domain<Other>(self) -> Batch<Other> {
         Batch {
+            ring: self.ring,
             rows: self.rows,
             domain: PhantomData,
         }
@@ -125,21 +158,22 @@ impl<Domain> Batch<Domain> {
 
 impl Batch<Coeff> {
     /// Sixteen zero polynomials.
-    pub(crate) fn zero() -> Self {
+    pub(crate) fn zero(ring: &'static Ring) -> Self {
         Batch {
-            rows: Rows::zero(2 * N),
+            ring,
+            rows: Rows::zero(ring.rows()),
             domain: PhantomData,
         }
     }
 
     /// Residue modulo `prime` of coefficient `index` of polynomial `lane`.
     pub(crate) fn coefficient_mut(&mut self, prime: usize, index: usize, lane: usize) -> &mut u32 {
-        &mut self.rows.as_mut_slice()[prime * N + index][lane]
+        &mut self.rows.as_mut_slice()[prime * self.ring.n + index][lane]
     }
 
     /// To values at the roots.
     pub(crate) fn into_ntt(mut self, kernel: Kernel) -> Batch<Ntt> {
-        for (index, prime) in Ring::get().primes.iter().enumerate() {
+        for (index, prime) in self.ring.primes.iter().enumerate() {
             kernel.run(transform::Forward {
                 prime,
                 rows: self.residues_mut(index),
@@ -150,12 +184,13 @@ impl Batch<Coeff> {
 }
 
 impl Batch<Ntt> {
-    /// Values at the roots from 2 n rows.
+    /// Values at the roots from as many rows as [`Ring::rows`].
     #[cfg(test)]
-    pub(crate) fn from_rows(source: &[Row]) -> Self {
-        let mut rows = Rows::zero(2 * N);
+    pub(crate) fn from_rows(ring: &'static Ring, source: &[Row]) -> Self {
+        let mut rows = Rows::zero(ring.rows());
         rows.as_mut_slice().copy_from_slice(source);
         Batch {
+            ring,
             rows,
             domain: PhantomData,
         }
@@ -163,12 +198,12 @@ impl Batch<Ntt> {
 
     /// To coefficients.
     pub(crate) fn into_coeff(mut self, kernel: Kernel) -> Batch<Coeff> {
-        let ring = Ring::get();
-        for (index, prime) in ring.primes.iter().enumerate() {
+        for (index, prime) in self.ring.primes.iter().enumerate() {
+            let scale = self.ring.plain_scale(index);
             kernel.run(transform::Inverse {
                 prime,
                 rows: self.residues_mut(index),
-                scale: ring.plain_scale(index),
+                scale,
             });
         }
         self.into_domain()
@@ -177,7 +212,7 @@ impl Batch<Ntt> {
     /// Multiplies all sixteen polynomials by `other`, given by its values at the roots for each prime.
     /// Work and memory access do not depend on any value.
     pub(crate) fn multiply(&mut self, kernel: Kernel, other: &Values) {
-        for (index, prime) in Ring::get().primes.iter().enumerate() {
+        for (index, prime) in self.ring.primes.iter().enumerate() {
             let values = other.residues(index);
             kernel.run(transform::Multiply {
                 prime,
@@ -190,16 +225,23 @@ impl Batch<Ntt> {
 
 /// One polynomial at the roots: n residues for each prime. Wiped when dropped, as it may be a secret.
 #[derive(zeroize::ZeroizeOnDrop)]
-pub(crate) struct Values(Vec<u32>);
+pub(crate) struct Values {
+    #[zeroize(skip)]
+    n: usize,
+    words: Vec<u32>,
+}
 
 impl Values {
     /// The polynomial in lane 0 of a batch.
     pub(crate) fn first_of(batch: &Batch<Ntt>) -> Self {
-        Values(batch.rows.as_slice().iter().map(|row| row[0]).collect())
+        Values {
+            n: batch.ring.n,
+            words: batch.rows.as_slice().iter().map(|row| row[0]).collect(),
+        }
     }
 
     pub(crate) fn residues(&self, prime: usize) -> &[u32] {
-        &self.0[prime * N..(prime + 1) * N]
+        &self.words[prime * self.n..][..self.n]
     }
 }
 
@@ -207,13 +249,15 @@ impl Values {
 #[derive(Debug)]
 pub(crate) struct Factors {
     words: Vec<u32>,
+    n: usize,
     polys: usize,
 }
 
 impl Factors {
-    pub(crate) fn zero(polys: usize) -> Self {
+    pub(crate) fn zero(ring: &Ring, polys: usize) -> Self {
         Factors {
-            words: vec![0; 2 * N * polys],
+            words: vec![0; ring.rows() * polys],
+            n: ring.n,
             polys,
         }
     }
@@ -236,8 +280,8 @@ impl Factors {
 
     /// Residues modulo `prime`: root by root, all polynomials.
     pub(crate) fn residues(&self, prime: usize) -> &[u32] {
-        let half = N * self.polys;
-        &self.words[prime * half..(prime + 1) * half]
+        let one = self.n * self.polys;
+        &self.words[prime * one..][..one]
     }
 }
 

@@ -6,22 +6,27 @@ use rand_core::{CryptoRng, Rng, SeedableRng};
 use zeroize::Zeroizing;
 
 use crate::Seed;
-use crate::ring::{Batch, Coeff, LANES, N, PRIME_BITS, Ring};
+use crate::ring::{Batch, Coeff, LANES, PRIME_BITS, Ring};
 
 /// The public polynomials a_first .. of a generation, `count` (at most sixteen) of them in the first lanes.
 ///
 /// Polynomial j takes words from ChaCha20 with the seed as key, j as nonce and counter 0. The low 27 bits of each
 /// word are a residue unless they reach the prime, then the word is skipped; n residues modulo the first prime,
-/// then n modulo the second.
-pub(crate) fn public_batch(seed: &Seed, first: u32, count: usize) -> Batch<Coeff> {
-    let mut batch = Batch::zero();
+/// then n modulo the next.
+pub(crate) fn public_batch(
+    ring: &'static Ring,
+    seed: &Seed,
+    first: u32,
+    count: usize,
+) -> Batch<Coeff> {
+    let mut batch = Batch::zero(ring);
     for lane in 0..count {
         let mut rng = ChaCha20Rng::from_seed(seed.0);
         rng.set_stream(u64::from(first) + lane as u64);
         let mut bytes = [0; 1024];
         let mut at = bytes.len();
-        for (index, prime) in Ring::get().primes.iter().enumerate() {
-            for coefficient in 0..N {
+        for (index, prime) in ring.primes.iter().enumerate() {
+            for coefficient in 0..ring.n {
                 *batch.coefficient_mut(index, coefficient, lane) = loop {
                     if at == bytes.len() {
                         rng.fill_bytes(&mut bytes);
@@ -46,13 +51,13 @@ pub(crate) fn public_batch(seed: &Seed, first: u32, count: usize) -> Batch<Coeff
 }
 
 /// A polynomial with coefficients uniform in -1, 0, 1 (bias below 2^-62), in lane 0. Constant time.
-pub(crate) fn ternary(rng: &mut impl CryptoRng) -> Batch<Coeff> {
-    let mut batch = Batch::zero();
-    let mut bytes = Zeroizing::new(vec![0; 8 * N]);
+pub(crate) fn ternary(ring: &'static Ring, rng: &mut impl CryptoRng) -> Batch<Coeff> {
+    let mut batch = Batch::zero(ring);
+    let mut bytes = Zeroizing::new(vec![0; 8 * ring.n]);
     rng.fill_bytes(&mut bytes);
     for (coefficient, word) in bytes.as_chunks::<8>().0.iter().enumerate() {
         let third = ((u128::from(u64::from_le_bytes(*word)) * 3) >> 64) as u32;
-        for (index, prime) in Ring::get().primes.iter().enumerate() {
+        for (index, prime) in ring.primes.iter().enumerate() {
             *batch.coefficient_mut(index, coefficient, 0) =
                 wrap(third + prime.value - 1, prime.value);
         }
@@ -70,7 +75,8 @@ pub(crate) fn add_errors(
 ) {
     debug_assert!(2 * eta <= 48 && count <= LANES);
     let half = (1u64 << eta) - 1;
-    let mut bytes = Zeroizing::new(vec![0; 6 * N]);
+    let ring = batch.ring;
+    let mut bytes = Zeroizing::new(vec![0; 6 * ring.n]);
     for lane in 0..count {
         rng.fill_bytes(&mut bytes);
         for (coefficient, b) in bytes.as_chunks::<6>().0.iter().enumerate() {
@@ -79,7 +85,7 @@ pub(crate) fn add_errors(
                 (word & half).count_ones(),
                 (word >> eta & half).count_ones(),
             );
-            for (index, prime) in Ring::get().primes.iter().enumerate() {
+            for (index, prime) in ring.primes.iter().enumerate() {
                 let residue = batch.coefficient_mut(index, coefficient, lane);
                 *residue = wrap(
                     wrap(*residue + plus, prime.value) + prime.value - minus,

@@ -1,17 +1,21 @@
 //! The server: encoding a generation, its hint, and answering (oblivious-encoding 3, 5, 6).
 
+mod partial;
 mod scan;
 mod seal;
+mod storage;
 
-use rayon::prelude::*;
+use std::convert::Infallible;
 
-use crate::ring::{Factors, Kernel, LANES, N, Rows};
-use crate::{
-    Answer, EncodeError, Error, GenerationInfo, Hint, Params, Query, QueryPart, Shape, Stack,
-    sample,
-};
+pub use self::partial::PartialAnswer;
+pub use self::seal::{Buffers, Sealed, Sealer, Stripe};
+pub use self::storage::SharedBytes;
 
-/// One generation in memory, ready to be scanned: 3.4 times the size of its slots.
+use self::storage::{Pages, Storage};
+use crate::ring::Kernel;
+use crate::{Answer, EncodeError, Error, GenerationInfo, Hint, Params, Query, QueryPart, Stack};
+
+/// One generation, ready to be scanned: about three times the size of its slots.
 ///
 /// For each block of sixteen chunks, each prime, each root and each polynomial there is one row of sixteen residues,
 /// so that one query's contribution to a coefficient is a sum of products over contiguous rows.
@@ -20,47 +24,86 @@ pub struct Encoded {
     info: GenerationInfo,
     digest: [u8; 32],
     params: &'static Params,
-    rows: Rows,
+    storage: Storage,
 }
 
 impl Encoded {
-    /// Encodes a generation. `read_slot(i, bytes)` is called once for each slot, in order, to fill in its bytes.
-    ///
-    /// Besides the result this needs memory for t slots.
+    /// Encodes a generation in memory of its own. `read(slot, offset, bytes)` fills in the slot's bytes from `offset` on. It
+    /// is called stripe by stripe and in a stripe slot by slot, so that the pieces of one slot come in order and
+    /// without gaps. Besides the result this needs memory for one stripe of plaintext ([`Sealer::stripe_bytes`]).
     ///
     /// # Errors
-    /// [`EncodeError::Read`] with the first failure of `read_slot`, [`EncodeError::Refused`] if the parameter set is
-    /// unknown.
+    /// [`EncodeError::Read`] with the first failure of `read`, [`EncodeError::Refused`] if the parameter set is
+    /// unknown or memory is short.
     pub fn encode<E: std::error::Error + 'static>(
         info: &GenerationInfo,
-        mut read_slot: impl FnMut(u32, &mut [u8]) -> Result<(), E>,
+        read: impl FnMut(u32, u64, &mut [u8]) -> Result<(), E>,
     ) -> Result<Encoded, EncodeError<E>> {
-        let params = Params::by_id(info.params)?;
-        let shape = info.shape;
-        let block_rows = 2 * N * shape.polys() as usize;
-        let mut rows = Rows::zero(shape.blocks(params) * block_rows);
-        let mut group = seal::Group::new(&shape, params);
-        for poly in 0..shape.polys() {
-            let first = poly * shape.interleave();
-            let count = (shape.slots() - first).min(shape.interleave());
-            for (slot, bytes) in (first..first + count).zip(group.slots(count)) {
-                read_slot(slot, bytes).map_err(|source| EncodeError::Read { slot, source })?;
-            }
-            let group = &group;
-            rows.as_mut_slice()
-                .par_chunks_mut(block_rows)
-                .enumerate()
-                .for_each_init(
-                    || Rows::zero(2 * N),
-                    |scratch, (block, rows)| group.encode(block, poly as usize, scratch, rows),
-                );
+        let sealer = Sealer::new(info)?;
+        sealer.encode(read, |_, _| ())
+    }
+
+    /// Encodes slots that are in memory. There are as many, of the right size, as the shape says; missing bytes count as
+    /// zero.
+    ///
+    /// # Errors
+    /// [`Error::UnknownParams`], [`Error::OutOfMemory`].
+    pub fn of_slots(info: &GenerationInfo, slots: &[impl AsRef<[u8]>]) -> Result<Encoded, Error> {
+        let read = |slot: u32, offset: u64, bytes: &mut [u8]| {
+            let stored = slots.get(slot as usize).map_or(&[][..], AsRef::as_ref);
+            let stored = stored.get(offset as usize..).unwrap_or_default();
+            let length = stored.len().min(bytes.len());
+            bytes[..length].copy_from_slice(&stored[..length]);
+            bytes[length..].fill(0);
+            Ok::<_, Infallible>(())
+        };
+        match Encoded::encode(info, read) {
+            Ok(encoded) => Ok(encoded),
+            Err(EncodeError::Refused(error)) => Err(error),
+            Err(EncodeError::Read { source, .. }) => match source {},
         }
+    }
+
+    /// [`Encoded::encode`] and the generation's hint, block by block: cheaper than one after the other.
+    ///
+    /// # Errors
+    /// As [`Encoded::encode`].
+    pub fn seal<E: std::error::Error + 'static>(
+        info: &GenerationInfo,
+        read: impl FnMut(u32, u64, &mut [u8]) -> Result<(), E>,
+    ) -> Result<(Encoded, Hint), EncodeError<E>> {
+        let sealer = Sealer::new(info)?;
+        let mut hint = vec![0; sealer.hint_bytes()];
+        let encoded = sealer.encode(read, |stripe, rows| {
+            sealer.hint(rows, &mut hint[sealer.hint_range(stripe)]);
+        })?;
+        Ok((encoded, Hint::from_rows(*info, hint)))
+    }
+
+    /// Takes a generation that was encoded before, in bytes that the caller keeps ([`Sealer::encode_stripe`] made them).
+    /// Whether they are what was made then is for the caller to know: wrong bytes give wrong answers.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if they cannot be the rows of this generation, [`Error::UnknownParams`].
+    pub fn from_shared(info: &GenerationInfo, bytes: SharedBytes) -> Result<Encoded, Error> {
+        let params = Params::by_id(info.params)?;
+        let rows = info.shape.encoded_bytes(params) / storage::ROW_BYTES as u64;
+        let rows = usize::try_from(rows).map_err(|_| Error::OutOfMemory { bytes: usize::MAX })?;
         Ok(Encoded {
             info: *info,
             digest: info.digest(),
             params,
-            rows,
+            storage: Storage::shared(bytes, rows)?,
         })
+    }
+
+    fn in_pages(info: &GenerationInfo, params: &'static Params, pages: Pages) -> Self {
+        Encoded {
+            info: *info,
+            digest: info.digest(),
+            params,
+            storage: Storage::Pages(pages),
+        }
     }
 
     /// The generation's public figures.
@@ -69,35 +112,19 @@ impl Encoded {
         &self.info
     }
 
+    /// The encoded rows: what [`Encoded::from_shared`] takes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(self.storage.rows())
+    }
+
     /// Computes the generation's hint: one pass over the encoded rows.
     #[must_use]
     pub fn hint(&self) -> Hint {
-        let polys = self.info.shape.polys() as usize;
-        let mut factors = Factors::zero(polys);
-        for first in (0..polys).step_by(LANES) {
-            let batch =
-                sample::public_batch(&self.info.seed, first as u32, (polys - first).min(LANES));
-            factors.put(first, &batch.into_ntt(Kernel::best()));
-        }
-        let mut coefficients = vec![0; self.info.shape.blocks(self.params) * N * LANES];
-        coefficients
-            .par_chunks_mut(N * LANES)
-            .zip(self.rows.as_slice().par_chunks(2 * N * polys))
-            .for_each_init(
-                || Rows::zero(2 * N),
-                |scratch, (coefficients, rows)| {
-                    let scratch = scratch.as_mut_slice();
-                    let drop = self.params.hint_drop;
-                    Kernel::best().run(seal::BlockHint {
-                        rows,
-                        factors: &factors,
-                        scratch,
-                        coefficients,
-                        drop,
-                    });
-                },
-            );
-        Hint::from_coefficients(self.info, coefficients)
+        let sealer = Sealer::of(self.info, self.params);
+        let mut rows = vec![0; sealer.hint_bytes()];
+        sealer.hint(self.storage.rows(), &mut rows);
+        Hint::from_rows(self.info, rows)
     }
 
     /// Adds what this generation contributes to `answers`, one for each of `parts`, in one pass over its rows.
@@ -140,106 +167,14 @@ impl Encoded {
             kernel,
             &self.info.shape,
             self.params,
-            self.rows.as_slice(),
+            self.storage.rows(),
             parts,
             answers,
         );
         for (answer, index) in answers.iter_mut().zip(indexes) {
-            answer.missing.swap_remove(index);
+            answer.hold(index);
         }
         Ok(())
-    }
-}
-
-/// An answer in the making: the sum over the generations added so far. Holds nothing about the choice.
-#[derive(Debug)]
-pub struct PartialAnswer {
-    stack: [u8; 32],
-    params: &'static Params,
-    shape: Shape,
-    /// Generations of the stack.
-    total: usize,
-    /// Digests of the generations that are not in the sum yet.
-    missing: Vec<[u8; 32]>,
-    /// For each block and prime n / t rows: values at the roots of the subring of X^t.
-    rows: Rows,
-}
-
-impl PartialAnswer {
-    /// The empty sum for one query over `stack`.
-    #[must_use]
-    pub fn new(stack: &Stack) -> Self {
-        let (params, shape) = (stack.params(), stack.shape());
-        let rows = Rows::zero(shape.blocks(params) * 2 * shape.rows_per_block(params));
-        PartialAnswer {
-            stack: stack.digest(),
-            params,
-            shape,
-            total: stack.digests().len(),
-            missing: stack.digests().to_vec(),
-            rows,
-        }
-    }
-
-    /// Adds a sum over other generations of the same stack, computed elsewhere.
-    ///
-    /// # Errors
-    /// [`Error::WrongStack`] if it is of another stack, [`Error::AddedTwice`] if both hold a generation.
-    pub fn merge(&mut self, other: &PartialAnswer) -> Result<(), Error> {
-        if self.stack != other.stack {
-            return Err(Error::WrongStack {
-                what: "partial answer",
-            });
-        }
-        let remaining: Vec<[u8; 32]> = self
-            .missing
-            .iter()
-            .filter(|digest| other.missing.contains(digest))
-            .copied()
-            .collect();
-        let added = self.missing.len() - remaining.len();
-        // What the other holds must all be new here.
-        if added != self.total - other.missing.len() {
-            return Err(Error::AddedTwice {
-                what: "the partial answer",
-            });
-        }
-        self.missing = remaining;
-        scan::add(
-            &mut self.rows,
-            &other.rows,
-            self.shape.rows_per_block(self.params),
-        );
-        Ok(())
-    }
-
-    /// Rounds the sum to the answer.
-    ///
-    /// # Errors
-    /// [`Error::Incomplete`] if a generation of the stack is missing.
-    pub fn finish(mut self) -> Result<Answer, Error> {
-        if !self.missing.is_empty() {
-            return Err(Error::Incomplete {
-                what: "the answer",
-                missing: self.missing.len(),
-            });
-        }
-        let symbols = scan::finish(Kernel::best(), &self.shape, self.params, &mut self.rows);
-        Ok(Answer {
-            params: self.params.id,
-            stack: self.stack,
-            symbols,
-        })
-    }
-
-    /// Where in `missing` the generation is.
-    fn vacancy(&self, digest: &[u8; 32]) -> Result<usize, Error> {
-        self.missing
-            .iter()
-            .position(|d| d == digest)
-            .ok_or(Error::AddedTwice {
-                what: "the partial answer",
-            })
     }
 }
 

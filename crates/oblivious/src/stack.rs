@@ -129,7 +129,7 @@ impl Stack {
     /// Exact bytes of one query.
     #[must_use]
     pub fn query_bytes(&self) -> u64 {
-        (wire::QUERY_HEADER + self.polys as usize * wire::POLY_BYTES) as u64
+        (wire::QUERY_HEADER + self.polys as usize * self.params().poly_bytes()) as u64
     }
 
     /// Exact bytes of one answer.

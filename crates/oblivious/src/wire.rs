@@ -2,7 +2,6 @@
 
 use aws_lc_rs::digest::Context;
 
-use crate::ring::{N, PRIME_BITS};
 use crate::{Error, ParamSetId};
 
 /// Version of all formats.
@@ -11,17 +10,14 @@ const VERSION: u16 = 1;
 pub(crate) const QUERY_MAGIC: &[u8; 4] = b"HPOQ";
 pub(crate) const ANSWER_MAGIC: &[u8; 4] = b"HPOA";
 pub(crate) const HINT_MAGIC: &[u8; 4] = b"HPOH";
+pub(crate) const PARTIAL_MAGIC: &[u8; 4] = b"HPOP";
 
 /// Magic, version, parameter set, digest.
 const HEADER: usize = 4 + 2 + 2 + 32;
 pub(crate) const QUERY_HEADER: usize = HEADER;
 pub(crate) const ANSWER_HEADER: usize = HEADER;
 pub(crate) const HINT_HEADER: usize = HEADER;
-
-/// Bytes of one residue polynomial of a query.
-pub(crate) const RESIDUE_BYTES: usize = N * PRIME_BITS as usize / 8;
-/// Bytes of one polynomial of a query: residues modulo both primes.
-pub(crate) const POLY_BYTES: usize = 2 * RESIDUE_BYTES;
+pub(crate) const PARTIAL_HEADER: usize = HEADER;
 
 /// Bytes of a row of sixteen values of `bits` bits.
 pub(crate) const fn row_bytes(bits: u32) -> usize {

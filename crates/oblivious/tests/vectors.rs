@@ -6,12 +6,11 @@
     reason = "a test fails by panicking"
 )]
 
-use std::convert::Infallible;
 use std::process::Command;
 
 use harpo_oblivious::{
-    Answer, Choice, EncodeError, Encoded, Error, GenerationInfo, Hint, ParamSetId, Params,
-    PartialAnswer, Query, Secret, Seed, Shape, Stack, StackHint, answer, client,
+    Answer, Choice, Encoded, Error, GenerationInfo, Hint, ParamSetId, Params, PartialAnswer, Query,
+    Secret, Seed, Shape, Stack, StackHint, answer, client,
 };
 
 #[path = "vectors/format.rs"]
@@ -46,14 +45,13 @@ impl World {
                     seed: Seed((*generation.seed).try_into().unwrap()),
                 };
                 assert_eq!(info.digest(), *generation.digest);
-                let read = |slot, bytes: &mut [u8]| {
-                    bytes.copy_from_slice(&stream(
-                        &format!("{}{slot}", generation.slots_stream),
-                        bytes.len(),
-                    ));
-                    Ok(())
-                };
-                sealed(Encoded::encode::<Infallible>(&info, read))
+                let slots: Vec<Vec<u8>> = (0..generation.slots)
+                    .map(|slot| {
+                        let name = format!("{}{slot}", generation.slots_stream);
+                        stream(&name, vector.slot_bytes as usize)
+                    })
+                    .collect();
+                Encoded::of_slots(&info, &slots).unwrap()
             })
             .collect();
         let stack = Stack::new(encoded.iter().map(|e| *e.info()).collect()).unwrap();
@@ -92,10 +90,6 @@ impl World {
         let (_, query) = self.query(dummy);
         (query.to_bytes(), self.answer(query).to_bytes())
     }
-}
-
-fn sealed(outcome: Result<Encoded, EncodeError<Infallible>>) -> Encoded {
-    outcome.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Calls `check` with every stack of every document.

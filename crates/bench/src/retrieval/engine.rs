@@ -36,8 +36,9 @@ pub(crate) fn stack(slots: u32, slot_bytes: u32, interleave: u32) -> Result<Stac
 pub(crate) fn seal(stack: &Stack, records: Records<'_>) -> Result<Sealed> {
     let info = stack.generations()[0];
     let (encoded, encode_seconds) = timed(|| {
-        Encoded::encode::<Infallible>(&info, |slot, bytes| {
-            bytes.copy_from_slice(records.record(slot));
+        Encoded::encode::<Infallible>(&info, |slot, offset, bytes| {
+            let record = &records.record(slot)[offset as usize..];
+            bytes.copy_from_slice(&record[..bytes.len()]);
             Ok(())
         })
     });

@@ -22,11 +22,8 @@ fn generation(seed: u8) -> (GenerationInfo, Encoded) {
         shape: Shape::new(SLOTS, 200, 2).unwrap(),
         seed: Seed([seed; 32]),
     };
-    let read = |index, bytes: &mut [u8]| {
-        bytes.copy_from_slice(&slot(seed, index));
-        Ok::<_, std::io::Error>(())
-    };
-    (info, Encoded::encode(&info, read).unwrap())
+    let slots: Vec<_> = (0..SLOTS).map(|index| slot(seed, index)).collect();
+    (info, Encoded::of_slots(&info, &slots).unwrap())
 }
 
 /// A stack of generations with these seeds.

@@ -6,10 +6,10 @@ use harpo_protocol::stack::slots_digest;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use super::reader::Reader;
 use crate::Error;
 use crate::cloud::Cloud;
 use crate::residents::Resident;
-use crate::slots::{ReadError, Slots};
 
 /// A generation that was encoded.
 pub(super) struct Done {
@@ -47,83 +47,30 @@ pub(super) async fn encode(
         runtime: Handle::current(),
         stop: stop.clone(),
     };
-    tokio::task::spawn_blocking(move || encode_blocking(&reader, &info))
+    tokio::task::spawn_blocking(move || in_memory(&reader, &info))
         .await
         .map_err(|_| Error::TaskLost)?
 }
 
-/// The slots of one generation, for a thread that may block.
-struct Reader {
-    slots: Slots,
-    id: GenerationId,
-    /// By index.
-    digests: Vec<Digest>,
-    runtime: Handle,
-    stop: CancellationToken,
+fn in_memory(reader: &Reader, info: &GenerationInfo) -> Result<Done, Failure> {
+    let mut reading = reader.begin();
+    let sealed = Encoded::seal(info, |slot, offset, bytes| {
+        reading.read(slot, offset, bytes)
+    });
+    let (encoded, hint) = sealed.map_err(refused)?;
+    let found = reading.finish().map_err(Failure::Damaged)?;
+    Ok(Done {
+        resident: Resident(encoded),
+        hint: hint.to_bytes(),
+        read_back: slots_digest(found),
+    })
 }
 
-impl Reader {
-    fn read(&self, slot: u32, bytes: &mut [u8]) -> Result<Digest, ReadError> {
-        if self.stop.is_cancelled() {
-            return Err(ReadError::Stopping);
-        }
-        let digest = self.digests.get(slot as usize);
-        let digest = *digest.ok_or(ReadError::Damaged)?;
-        self.runtime
-            .block_on(self.slots.read(self.id, slot, digest, bytes))
-    }
-
-    /// What a slot's failure means for the generation; `None` if the slot is damaged.
-    fn failure(&self, slot: u32, error: ReadError) -> Option<Error> {
-        match error {
-            ReadError::Damaged => None,
-            ReadError::Stopping => Some(Error::Stopping),
-            ReadError::Store(source) => Some(Error::SlotUnreadable {
-                generation: self.id,
-                slot,
-                source,
-            }),
-        }
-    }
-}
-
-fn encode_blocking(reader: &Reader, info: &GenerationInfo) -> Result<Done, Failure> {
-    // The ring engine reads each slot once, in index order.
-    let mut found = Vec::with_capacity(reader.digests.len());
-    let read = |slot, bytes: &mut [u8]| {
-        found.push(reader.read(slot, bytes)?);
-        Ok(())
-    };
-    match Encoded::encode(info, read) {
-        Ok(encoded) => {
-            let hint = encoded.hint().to_bytes();
-            Ok(Done {
-                resident: Resident(encoded),
-                hint,
-                read_back: slots_digest(found),
-            })
-        }
-        Err(EncodeError::Refused(error)) => Err(Error::Engine(error).into()),
-        Err(EncodeError::Read { slot, source }) => match reader.failure(slot, source) {
-            Some(error) => Err(error.into()),
-            // One is damaged: look for all, so that one round of writing mends the generation.
-            None => Err(find_damaged(reader, info.shape.slot_bytes() as usize)?),
-        },
+fn refused(error: EncodeError<Error>) -> Error {
+    match error {
+        EncodeError::Refused(error) => Error::Engine(error),
+        EncodeError::Read { source, .. } => source,
         // The ring engine has no other today.
-        Err(_) => Err(Error::TaskLost.into()),
+        _ => Error::TaskLost,
     }
-}
-
-fn find_damaged(reader: &Reader, slot_bytes: usize) -> Result<Failure, Error> {
-    let mut damaged = Vec::new();
-    let mut bytes = vec![0; slot_bytes];
-    for (slot, _) in (0..).zip(&reader.digests) {
-        if let Err(error) = reader.read(slot, &mut bytes) {
-            match reader.failure(slot, error) {
-                Some(error) => return Err(error),
-                None => damaged.push(slot),
-            }
-        }
-    }
-    Ok(Failure::Damaged(damaged))
 }

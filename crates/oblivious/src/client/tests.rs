@@ -4,9 +4,15 @@ use rand_core::SeedableRng;
 use super::*;
 use crate::{GenerationInfo, ParamSetId, Seed};
 
+const N: usize = 2048;
+
 fn stack() -> Stack {
+    stack_in(ParamSetId(1))
+}
+
+fn stack_in(params: ParamSetId) -> Stack {
     let info = |slots, seed| GenerationInfo {
-        params: ParamSetId(1),
+        params,
         shape: Shape::new(slots, 512, 8).unwrap(),
         seed: Seed([seed; 32]),
     };
@@ -15,32 +21,32 @@ fn stack() -> Stack {
 
 /// What a query's polynomials hold beyond a_j s: index of the polynomial, coefficient and value of everything that is
 /// not small, as multiples of Delta.
-fn selections(stack: &Stack, choice: Choice, seed: u64) -> Vec<(usize, usize, i64)> {
+fn selections(stack: &Stack, choice: Choice, seed: u64) -> Vec<(usize, usize, i128)> {
     let (secret, query) = query(stack, choice, &mut ChaCha20Rng::seed_from_u64(seed)).unwrap();
     let params = stack.params();
     let bytes = query.to_bytes();
     let mut found = Vec::new();
     for (info, offset) in stack.generations().iter().zip(stack.offsets()) {
         for j in 0..info.shape.polys() {
-            let mut known = sample::public_batch(&info.seed, j, 1).into_ntt(Kernel::best());
+            let mut known =
+                sample::public_batch(params.ring(), &info.seed, j, 1).into_ntt(Kernel::best());
             known.multiply(Kernel::best(), &secret.values);
             let known = known.into_coeff(Kernel::best());
-            let mut residues = vec![0; 2 * N];
-            let start = wire::QUERY_HEADER + (offset + j) as usize * wire::POLY_BYTES;
-            for (prime, residues) in residues.chunks_exact_mut(N).enumerate() {
-                let start = start + prime * wire::RESIDUE_BYTES;
-                bits::unpack(&bytes[start..start + wire::RESIDUE_BYTES], 27, residues);
-            }
-            for k in 0..N {
+            let ring = params.ring();
+            let mut residues = vec![0; ring.rows()];
+            let start = wire::QUERY_HEADER + (offset + j) as usize * params.poly_bytes();
+            bits::unpack(&bytes[start..][..params.poly_bytes()], 27, &mut residues);
+            for k in 0..ring.n {
                 let rest = |prime: usize| {
                     let p = i128::from(params.primes[prime]);
-                    (i128::from(residues[prime * N + k]) - i128::from(known.residues(prime)[k][0]))
-                        .rem_euclid(p)
+                    (i128::from(residues[prime * ring.n + k])
+                        - i128::from(known.residues(prime)[k][0]))
+                    .rem_euclid(p)
                 };
-                let value = lift(params, rest(0), rest(1));
+                let value = lift(params, rest);
                 if value.abs() > 21 {
-                    let multiple = (value as f64 / params.delta() as f64).round() as i64;
-                    assert!((value - multiple * params.delta() as i64).abs() <= 21);
+                    let multiple = (value as f64 / params.delta() as f64).round() as i128;
+                    assert!((value - multiple * params.delta() as i128).abs() <= 21);
                     found.push(((offset + j) as usize, k, multiple));
                 }
             }
@@ -49,12 +55,16 @@ fn selections(stack: &Stack, choice: Choice, seed: u64) -> Vec<(usize, usize, i6
     found
 }
 
-/// The centred number with these residues, by trial-free textbook CRT.
-fn lift(params: &Params, r0: i128, r1: i128) -> i64 {
-    let (p0, p1) = (i128::from(params.primes[0]), i128::from(params.primes[1]));
-    let inverse = i128::from(Ring::get().primes[1].invert((p0 % p1) as u32));
-    let x = r0 + p0 * ((r1 - r0) * inverse).rem_euclid(p1);
-    i64::try_from(if x > p0 * p1 / 2 { x - p0 * p1 } else { x }).unwrap()
+/// The centred number with these residues: one prime after the other.
+fn lift(params: &Params, residue: impl Fn(usize) -> i128) -> i128 {
+    let (mut x, mut modulus) = (0, 1);
+    for (index, prime) in params.primes.iter().enumerate() {
+        let p = i128::from(*prime);
+        let inverse = params.ring().primes[index].invert((modulus % p) as u32);
+        x += modulus * ((residue(index) - x) * i128::from(inverse)).rem_euclid(p);
+        modulus *= p;
+    }
+    if x > modulus / 2 { x - modulus } else { x }
 }
 
 #[test]
@@ -72,6 +82,17 @@ fn a_query_selects_exactly_its_slot() {
             [expected]
         );
     }
+    assert_eq!(selections(&stack, Choice::Dummy, 1), []);
+}
+
+#[test]
+fn a_query_in_the_larger_ring_selects_exactly_its_slot() {
+    let stack = stack_in(ParamSetId(2));
+    let choice = Choice::Slot {
+        generation: 1,
+        slot: 149,
+    };
+    assert_eq!(selections(&stack, choice, 1), [(3 + 18, 4096 - 5, -1)]);
     assert_eq!(selections(&stack, Choice::Dummy, 1), []);
 }
 

@@ -27,7 +27,7 @@ fn sizes_of_the_documentation() {
     let slot = 4u64 << 20;
     let shape = Shape::new(512, 4 << 20, 8).unwrap();
     assert_eq!(shape.polys(), 64);
-    assert_eq!(shape.query_bytes(), 64 * 13_824);
+    assert_eq!(shape.query_bytes(params), 64 * 13_824);
     assert_eq!(shape.answer_bytes(params), 4_635_874);
     assert!(
         shape.answer_bytes(params) * 100 < slot * 115,
@@ -38,15 +38,28 @@ fn sizes_of_the_documentation() {
     assert!((3.36..3.40).contains(&expansion), "{expansion}");
 }
 
+fn recommended(slots: u32, slot_bytes: u32) -> u32 {
+    Shape::recommended_interleave(Params::DEFAULT, slots, slot_bytes, QUERIES_PER_HINT)
+}
+
+#[test]
+fn more_expected_queries_make_for_more_interleaving() {
+    let with = |queries| Shape::recommended_interleave(Params::DEFAULT, 512, 4 << 20, queries);
+    assert!(with(1) < with(64) && with(64) < with(4096));
+    // What interleaving saves in uploads is worth three times as much in the larger ring.
+    let large = Params::by_id(ParamSetId(2)).unwrap();
+    assert!(Shape::recommended_interleave(large, 512, 4 << 20, 64) > with(64));
+}
+
 #[test]
 fn recommended_interleaving() {
     let mib4 = 4 << 20;
-    assert_eq!(Shape::recommended_interleave(512, mib4), 8);
-    assert_eq!(Shape::recommended_interleave(16_384, mib4), 64);
-    assert!(Shape::recommended_interleave(64, mib4) < 8);
+    assert_eq!(recommended(512, mib4), 8);
+    assert_eq!(recommended(16_384, mib4), 64);
+    assert!(recommended(64, mib4) < 8);
     for slots in [1, 3, 8, 64, 1000, 16_384, u32::MAX] {
         for slot_bytes in [16, 16_384, 65_536, mib4] {
-            let interleave = Shape::recommended_interleave(slots, slot_bytes);
+            let interleave = recommended(slots, slot_bytes);
             assert!(interleave.is_power_of_two() && interleave <= 2048);
             assert!(slots > 1 << 20 || Shape::new(slots, slot_bytes, interleave).is_ok());
         }

@@ -48,7 +48,7 @@ fn numbers_of_sets_are_unique_and_unknown_ones_refused() {
     for params in Params::table() {
         assert_eq!(Params::by_id(params.id).unwrap(), params);
     }
-    assert_eq!(Params::by_id(ParamSetId(2)), Err(Error::UnknownParams(2)));
+    assert_eq!(Params::by_id(ParamSetId(3)), Err(Error::UnknownParams(3)));
     assert_eq!(Params::DEFAULT.id, ParamSetId(1));
 }
 
@@ -58,6 +58,9 @@ fn derived_figures() {
     assert_eq!(params.hint_bits(), 30);
     assert_eq!(params.delta(), params.modulus() >> 19);
     assert!(params.modulus() < 1 << 54 && params.modulus() > 1 << 53);
+    let large = Params::by_id(ParamSetId(2)).unwrap();
+    assert_eq!((large.hint_bits(), large.poly_bytes()), (44, 41_472));
+    assert_eq!(large.delta(), large.modulus() >> 32);
 }
 
 /// log2 of the root Hermite factor of BKZ with block size b (Chen 2013).

@@ -1,5 +1,3 @@
-use std::convert::Infallible;
-
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
@@ -36,11 +34,8 @@ fn world() -> World {
     let encoded: Vec<_> = infos
         .iter()
         .map(|info| {
-            let read = |_, bytes: &mut [u8]| -> Result<(), Infallible> {
-                bytes.copy_from_slice(next.next().unwrap());
-                Ok(())
-            };
-            Encoded::encode(info, read).unwrap()
+            let slots: Vec<_> = next.by_ref().take(info.shape.slots() as usize).collect();
+            Encoded::of_slots(info, &slots).unwrap()
         })
         .collect();
     let stack = Stack::new(infos).unwrap();

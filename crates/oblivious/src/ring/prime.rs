@@ -1,8 +1,8 @@
 //! One prime and its tables. Everything here is public; times may depend on values.
 
-use super::{Factor, LOG_N, N};
+use super::Factor;
 
-/// A prime below 2^27 that is 1 modulo 2n.
+/// A prime below 2^27 that is 1 modulo 2n, for one n.
 #[derive(Debug)]
 pub(crate) struct Prime {
     pub(crate) value: u32,
@@ -12,6 +12,8 @@ pub(crate) struct Prime {
     pub(crate) carry: Factor,
     /// floor(2^64 / prime).
     pub(crate) reciprocal: u64,
+    /// The next 32 bits of 2^64 / prime.
+    reciprocal_rest: u32,
     /// psi^bitreverse(i), psi a primitive 2n-th root of unity.
     pub(crate) roots: Vec<Factor>,
     /// Inverses of `roots`.
@@ -19,18 +21,20 @@ pub(crate) struct Prime {
 }
 
 impl Prime {
-    pub(crate) fn new(value: u32) -> Self {
+    pub(crate) fn new(value: u32, n: usize) -> Self {
+        let log = n.ilog2();
         let mut prime = Prime {
             value,
             one: factor(1, value),
             carry: factor(((1u64 << 32) % u64::from(value)) as u32, value),
             reciprocal: u64::MAX / u64::from(value),
+            reciprocal_rest: ((1u128 << 96) / u128::from(value)) as u32,
             roots: Vec::new(),
             inverse_roots: Vec::new(),
         };
-        let psi = prime.root_of_unity();
-        let powers: Vec<u32> = (0..N as u32)
-            .map(|i| prime.power(psi, i.reverse_bits() >> (32 - LOG_N)))
+        let psi = prime.root_of_unity(n as u32);
+        let powers: Vec<u32> = (0..n as u32)
+            .map(|i| prime.power(psi, i.reverse_bits() >> (32 - log)))
             .collect();
         prime.inverse_roots = powers
             .iter()
@@ -41,11 +45,11 @@ impl Prime {
     }
 
     /// The 2n-th primitive root g^((prime - 1) / 2n) of the smallest g that gives one.
-    fn root_of_unity(&self) -> u32 {
-        let exponent = (self.value - 1) / (2 * N as u32);
+    fn root_of_unity(&self, n: u32) -> u32 {
+        let exponent = (self.value - 1) / (2 * n);
         (2..self.value)
             .map(|g| self.power(g, exponent))
-            .find(|root| self.power(*root, N as u32) == self.value - 1)
+            .find(|root| self.power(*root, n) == self.value - 1)
             .unwrap_or(1)
     }
 
@@ -55,6 +59,15 @@ impl Prime {
 
     pub(crate) fn multiply(&self, a: u32, b: u32) -> u32 {
         (u64::from(a) * u64::from(b) % u64::from(self.value)) as u32
+    }
+
+    /// c / prime as a fraction of 2^64, less than two units of 2^-64 too small. Does not depend on c in time.
+    #[inline(always)]
+    pub(crate) fn fraction(&self, c: u32) -> u64 {
+        let rest = (u64::from(c) * u64::from(self.reciprocal_rest)) >> 32;
+        u64::from(c)
+            .wrapping_mul(self.reciprocal)
+            .wrapping_add(rest)
     }
 
     /// `value` modulo the prime.

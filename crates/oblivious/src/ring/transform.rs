@@ -2,9 +2,9 @@
 //!
 //! Forward: Cooley and Tukey, natural to bit-reversed order; inverse: Gentleman and Sande. Reductions are Harvey's
 //! lazy ones ("Faster arithmetic for number-theoretic transforms", 2014): residues below 2^27 leave five bits of
-//! headroom in a u32, enough for the eleven forward stages without any correction in between.
+//! headroom in a u32, enough for twelve forward stages without any correction in between.
 
-use super::{Factor, LANES, LOG_N, MAX_PRODUCTS, N, Prime, Row, Simd, Task};
+use super::{Factor, LANES, MAX_PRODUCTS, Prime, Row, Simd, Task};
 
 /// x · factor modulo the prime, below twice the prime, for any u32 x.
 #[inline(always)]
@@ -26,6 +26,12 @@ pub(crate) fn reduce_once<S: Simd>(simd: S, prime: &Prime, x: S::Vector) -> S::V
 #[inline(always)]
 fn reduce<S: Simd>(simd: S, prime: &Prime, x: S::Vector) -> S::Vector {
     reduce_once(simd, prime, scale(simd, prime, x, prime.one))
+}
+
+/// From any u32 to below twice the prime.
+#[inline(always)]
+pub(crate) fn reduce_loosely<S: Simd>(simd: S, prime: &Prime, x: S::Vector) -> S::Vector {
+    scale(simd, prime, x, prime.one)
 }
 
 /// `RADIX` rows at distance `stride`. A loop, because a closure would not be compiled for the kernel's features.
@@ -51,7 +57,7 @@ fn forward_pass<S: Simd, const STAGES: usize, const RADIX: usize>(
     rows: &mut [Row],
     blocks: usize,
 ) {
-    let length = N / blocks;
+    let length = rows.len() / blocks;
     let stride = length >> STAGES;
     let twice = simd.splat(2 * prime.value);
     let last = stride == 1;
@@ -78,14 +84,19 @@ fn forward_pass<S: Simd, const STAGES: usize, const RADIX: usize>(
     }
 }
 
-/// Forward transform of sixteen polynomials in place. Takes values below twice the prime, gives values below it.
+/// Forward transform of sixteen polynomials in place, n = 2048 or 4096. Takes values below three times the prime, gives
+/// values below it.
 #[inline(always)]
 pub(crate) fn forward<S: Simd>(simd: S, prime: &Prime, rows: &mut [Row]) {
-    const { assert!(LOG_N == 11) };
-    assert_eq!(rows.len(), N);
+    assert_eq!(rows.len(), prime.roots.len());
     forward_pass::<S, 4, 16>(simd, prime, rows, 1);
     forward_pass::<S, 4, 16>(simd, prime, rows, 16);
-    forward_pass::<S, 3, 8>(simd, prime, rows, 256);
+    if rows.len() == 4096 {
+        forward_pass::<S, 4, 16>(simd, prime, rows, 256);
+    } else {
+        assert_eq!(rows.len(), 2048);
+        forward_pass::<S, 3, 8>(simd, prime, rows, 256);
+    }
 }
 
 /// `STAGES` stages of the inverse transform, from rows at distance `stride` on.
@@ -127,7 +138,7 @@ fn inverse_pass<S: Simd, const STAGES: usize, const RADIX: usize>(
 /// coefficients at multiples of t. Takes and gives values below the prime.
 #[inline(always)]
 pub(crate) fn inverse<S: Simd>(simd: S, prime: &Prime, rows: &mut [Row], factor: Factor) {
-    assert!(rows.len().is_power_of_two() && rows.len() <= N);
+    assert!(rows.len().is_power_of_two() && rows.len() <= prime.roots.len());
     let mut stride = 1;
     while stride < rows.len() {
         stride *= match rows.len() / stride {

@@ -1,5 +1,11 @@
 use super::*;
-use crate::ring::PRIMES;
+use crate::ring::PRIMES_2048 as PRIMES;
+
+const N: usize = 2048;
+
+fn ring() -> &'static Ring {
+    Ring::of(crate::Params::DEFAULT)
+}
 
 fn seed() -> Seed {
     Seed([9; 32])
@@ -7,11 +13,11 @@ fn seed() -> Seed {
 
 #[test]
 fn public_polynomials_follow_the_specification() {
-    let batch = public_batch(&seed(), 5, 3);
+    let batch = public_batch(ring(), &seed(), 5, 3);
     for lane in 0..3 {
         let mut rng = ChaCha20Rng::from_seed(seed().0);
         rng.set_stream(5 + lane as u64);
-        for (index, prime) in PRIMES.into_iter().enumerate() {
+        for (index, prime) in PRIMES.iter().copied().enumerate() {
             for row in batch.residues(index) {
                 let residue = loop {
                     let candidate = rng.next_u32() & 0x07FF_FFFF;
@@ -31,7 +37,10 @@ fn public_polynomials_follow_the_specification() {
 
 #[test]
 fn polynomials_do_not_depend_on_the_batch() {
-    let (a, b) = (public_batch(&seed(), 0, 16), public_batch(&seed(), 9, 1));
+    let (a, b) = (
+        public_batch(ring(), &seed(), 0, 16),
+        public_batch(ring(), &seed(), 9, 1),
+    );
     assert!(
         a.residues(1)
             .iter()
@@ -64,7 +73,7 @@ fn secrets_are_uniform_in_three_values() {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let mut counts = [0i64; 3];
     for _ in 0..50 {
-        for value in centred(&ternary(&mut rng), 0) {
+        for value in centred(&ternary(ring(), &mut rng), 0) {
             counts[usize::try_from(value + 1).unwrap()] += 1;
         }
     }
@@ -83,7 +92,7 @@ fn errors_have_the_variance_of_the_table() {
     let mut rng = ChaCha20Rng::seed_from_u64(2);
     let (mut sum, mut squares, mut largest) = (0i64, 0i64, 0);
     for _ in 0..20 {
-        let mut batch = Batch::zero();
+        let mut batch = Batch::zero(ring());
         add_errors(&mut batch, 2, 21, &mut rng);
         for lane in 0..2 {
             for e in centred(&batch, lane) {
@@ -104,8 +113,8 @@ fn errors_have_the_variance_of_the_table() {
 #[test]
 fn errors_add_to_what_is_there() {
     let mut rng = ChaCha20Rng::seed_from_u64(3);
-    let mut batch = Batch::zero();
-    for (index, prime) in PRIMES.into_iter().enumerate() {
+    let mut batch = Batch::zero(ring());
+    for (index, prime) in PRIMES.iter().copied().enumerate() {
         for coefficient in 0..N {
             *batch.coefficient_mut(index, coefficient, 0) = prime - 1;
         }

@@ -3,8 +3,10 @@
 use rayon::prelude::*;
 
 use super::PartialAnswer;
-use crate::ring::{Kernel, LANES, N, Ring, Row, Rows, Simd, Task, add_rows, dot_tiles, inverse};
-use crate::{Params, QueryPart, Shape};
+use crate::ring::{
+    Kernel, MAX_PRODUCTS, Ring, Row, Rows, Simd, Task, add_rows, dot_tiles, inverse,
+};
+use crate::{Params, QueryPart, Shape, bits, wire};
 
 /// Blocks that one task works on together, so that what it reads of the queries stays in the nearest cache.
 const BLOCKS_PER_TASK: usize = 4;
@@ -18,9 +20,10 @@ pub(super) fn accumulate(
     parts: &[QueryPart],
     answers: &mut [PartialAnswer],
 ) {
+    let ring = params.ring();
     let polys = shape.polys() as usize;
-    let out_rows = 2 * shape.rows_per_block(params);
-    let tasks = rows.par_chunks(BLOCKS_PER_TASK * 2 * N * polys);
+    let out_rows = ring.primes.len() * shape.rows_per_block(params);
+    let tasks = rows.par_chunks(BLOCKS_PER_TASK * ring.rows() * polys);
     // For each task the same blocks of every answer.
     let mut outs: Vec<Vec<&mut [Row]>> = Vec::new();
     outs.resize_with(tasks.len(), || Vec::with_capacity(answers.len()));
@@ -35,6 +38,7 @@ pub(super) fn accumulate(
     }
     tasks.zip(outs).for_each(|(rows, outs)| {
         kernel.run(Scan {
+            ring,
             rows,
             polys,
             interleave: shape.interleave() as usize,
@@ -46,6 +50,7 @@ pub(super) fn accumulate(
 
 /// Sums of products over a few blocks, for all queries.
 struct Scan<'a, 'b> {
+    ring: &'static Ring,
     rows: &'a [Row],
     polys: usize,
     interleave: usize,
@@ -61,25 +66,33 @@ impl Task for Scan<'_, '_> {
     fn run<S: Simd>(mut self, simd: S) {
         // Neighbouring roots, in bit-reversed order, share their t-th power. Summing over t of them leaves the
         // coefficients at multiples of t, so one output row is a sum over t roots and all polynomials.
+        let ring = self.ring;
         let run = self.interleave * self.polys;
-        let outputs = N / self.interleave;
+        let outputs = ring.n / self.interleave;
+        let blocks = self.rows.len() / (ring.rows() * self.polys);
         let mut factors = Vec::with_capacity(self.parts.len());
-        for (index, prime) in Ring::get().primes.iter().enumerate() {
+        for (index, prime) in ring.primes.iter().enumerate() {
             for output in 0..outputs {
-                factors.clear();
-                factors.extend(
-                    self.parts
-                        .iter()
-                        .map(|part| &part.factors.residues(index)[output * run..][..run]),
-                );
-                for (block, rows) in self.rows.chunks_exact(2 * N * self.polys).enumerate() {
-                    let lines = &rows[index * N * self.polys + output * run..][..run];
-                    let at = (2 * block + index) * outputs + output;
-                    dot_tiles(simd, prime, lines, &factors, |k, x| {
-                        let out = &mut self.outs[k][at];
-                        let sum = add_rows(simd, prime, simd.load(out), x);
-                        simd.store(sum, out);
-                    });
+                // What a sum can hold, so that the queries' part of it is in the nearest cache for all blocks.
+                for start in (0..run).step_by(MAX_PRODUCTS) {
+                    let length = MAX_PRODUCTS.min(run - start);
+                    let at = output * run + start;
+                    factors.clear();
+                    factors.extend(
+                        self.parts
+                            .iter()
+                            .map(|part| &part.factors.residues(index)[at..][..length]),
+                    );
+                    for block in 0..blocks {
+                        let first = (block * ring.primes.len() + index) * ring.n * self.polys;
+                        let lines = &self.rows[first + at..][..length];
+                        let out = (block * ring.primes.len() + index) * outputs + output;
+                        dot_tiles(simd, prime, lines, &factors, |k, x| {
+                            let out = &mut self.outs[k][out];
+                            let sum = add_rows(simd, prime, simd.load(out), x);
+                            simd.store(sum, out);
+                        });
+                    }
                 }
             }
         }
@@ -87,8 +100,8 @@ impl Task for Scan<'_, '_> {
 }
 
 /// Adds sums of the same shape.
-pub(super) fn add(sum: &mut Rows, other: &Rows, rows_per_block: usize) {
-    let primes = Ring::get().primes.iter().cycle();
+pub(super) fn add(sum: &mut Rows, other: &Rows, ring: &Ring, rows_per_block: usize) {
+    let primes = ring.primes.iter().cycle();
     let pairs = sum
         .as_mut_slice()
         .chunks_mut(rows_per_block)
@@ -100,28 +113,39 @@ pub(super) fn add(sum: &mut Rows, other: &Rows, rows_per_block: usize) {
     }
 }
 
-/// Rounds the sums to `answer_bits` bits; what pads the last row is zero.
-pub(super) fn finish(kernel: Kernel, shape: &Shape, params: &Params, rows: &mut Rows) -> Vec<u32> {
+/// Rounds the sums to `answer_bits` bits and packs them; what pads the last row is zero.
+pub(super) fn finish(kernel: Kernel, shape: &Shape, params: &Params, rows: &mut Rows) -> Vec<u8> {
+    let ring = params.ring();
     let rows_per_block = shape.rows_per_block(params);
-    let mut symbols = vec![0; shape.symbol_rows(params) * LANES];
+    let row_bytes = wire::row_bytes(params.answer_bits);
+    let mut packed = vec![0; shape.symbol_rows(params) * row_bytes];
     rows.as_mut_slice()
-        .par_chunks_mut(2 * rows_per_block)
-        .zip(symbols.par_chunks_mut(rows_per_block * LANES))
-        .for_each(|(rows, symbols)| {
+        .par_chunks_mut(ring.primes.len() * rows_per_block)
+        .zip(packed.par_chunks_mut(rows_per_block * row_bytes))
+        .for_each(|(rows, packed)| {
             kernel.run(Round {
+                ring,
                 rows,
-                symbols,
+                packed,
                 bits: params.answer_bits,
             })
         });
-    symbols[shape.symbols(params)..].fill(0);
-    symbols
+    let used = shape.symbols(params) % crate::ring::LANES;
+    if used > 0
+        && let Some(last) = packed.rchunks_mut(row_bytes).next()
+    {
+        let mut row = bits::unpack_row(last, params.answer_bits);
+        row[used..].fill(0);
+        bits::pack_row(&row, params.answer_bits, last);
+    }
+    packed
 }
 
 /// Rounds one block: round(2^bits x / q) modulo 2^bits.
 struct Round<'a> {
+    ring: &'static Ring,
     rows: &'a mut [Row],
-    symbols: &'a mut [u32],
+    packed: &'a mut [u8],
     bits: u32,
 }
 
@@ -130,20 +154,17 @@ impl Task for Round<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let ring = Ring::get();
-        let (first, second) = self.rows.split_at_mut(self.rows.len() / 2);
-        inverse(simd, &ring.primes[0], first, ring.crt_scale(0));
-        inverse(simd, &ring.primes[1], second, ring.crt_scale(1));
+        let ring = self.ring;
+        let per_prime = self.rows.len() / ring.primes.len();
+        for (index, rows) in self.rows.chunks_exact_mut(per_prime).enumerate() {
+            inverse(simd, &ring.primes[index], rows, ring.crt_scale(index));
+        }
         let half = 1u64 << (63 - self.bits);
-        for ((a, b), out) in first
-            .iter()
-            .zip(second.iter())
-            .zip(self.symbols.as_chunks_mut::<LANES>().0)
-        {
-            for lane in 0..LANES {
-                out[lane] =
-                    (ring.fraction(a[lane], b[lane]).wrapping_add(half) >> (64 - self.bits)) as u32;
-            }
+        let packed = self.packed.chunks_exact_mut(wire::row_bytes(self.bits));
+        for (index, packed) in packed.enumerate() {
+            let row = ring.fractions(self.rows, index);
+            let row = row.map(|fraction| fraction.wrapping_add(half) >> (64 - self.bits));
+            bits::pack_row(&row, self.bits, packed);
         }
     }
 }

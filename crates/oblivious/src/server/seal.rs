@@ -1,184 +1,308 @@
-//! From slot bytes to encoded rows (oblivious-encoding 3.2), and from those to the hint (5.1).
+//! Sealing: from slot bytes to encoded rows (oblivious-encoding 3.2), and from those to the hint (5.1).
+//!
+//! A generation is sealed stripe by stripe. A stripe is a few neighbouring blocks: the same piece of every slot, a
+//! contiguous part of the encoded rows, and a contiguous part of the hint. So memory is bounded by a stripe, whatever
+//! the generation's size, output is written from front to back, and what was interrupted goes on with the next stripe.
 
-use crate::ring::{
-    Factors, Kernel, LANES, N, Ring, Row, Rows, Simd, Task, dot_tiles, forward, inverse,
-};
-use crate::{Params, Shape, wire};
+mod block;
 
-/// The slots that share one polynomial.
-pub(super) struct Group {
-    slot_bytes: usize,
-    /// Bytes from one slot to the next: whole rows, and what reading a u32 may touch beyond.
-    pitch: usize,
-    bytes: Vec<u8>,
-    /// Slots in the group; the last group may have fewer than t.
-    count: usize,
-    interleave: usize,
-    symbol_rows: usize,
-    rows_per_block: usize,
-    bits: u32,
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use self::block::{BlockEncode, BlockHint};
+use super::Encoded;
+use super::storage::{Pages, ROW_BYTES};
+use crate::ring::{Factors, Kernel, LANES, Ring, Row, Rows};
+use crate::{EncodeError, Error, GenerationInfo, Hint, Params, sample, wire};
+
+/// Plaintext of a stripe, unless four blocks are larger.
+const STRIPE_BYTES: usize = 32 << 20;
+/// Bytes that reading a symbol may touch beyond its row.
+const SLACK: usize = size_of::<u32>();
+
+/// Neighbouring blocks of a generation that are sealed together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stripe {
+    /// Counted from 0.
+    pub index: usize,
+    /// The piece of every slot that it holds, in bytes. The last one ends with the slot.
+    pub slot_range: Range<usize>,
+    /// Its part of the encoded generation, in bytes.
+    pub encoded_range: Range<u64>,
+    blocks: Range<usize>,
 }
 
-impl Group {
-    pub(super) fn new(shape: &Shape, params: &Params) -> Self {
-        let symbol_rows = shape.symbol_rows(params);
-        let pitch = symbol_rows * wire::row_bytes(params.plaintext_bits) + size_of::<u32>();
-        let interleave = shape.interleave() as usize;
-        Group {
-            slot_bytes: shape.slot_bytes() as usize,
-            pitch,
-            bytes: vec![0; pitch * interleave.min(shape.slots() as usize)],
-            count: 0,
-            interleave,
-            symbol_rows,
-            rows_per_block: shape.rows_per_block(params),
-            bits: params.plaintext_bits,
+/// Memory in which stripes are sealed: a stripe of plaintext, of encoded rows, and of the hint.
+#[derive(Debug)]
+pub struct Buffers {
+    plain: Vec<u8>,
+    rows: Pages,
+    hint: Vec<u8>,
+}
+
+/// A sealed stripe.
+#[derive(Debug)]
+pub struct Sealed<'a> {
+    /// Its part of the encoded generation.
+    pub encoded: &'a [u8],
+    /// Its part of the hint; [`Sealer::assemble_hint`] takes all of them.
+    pub hint: &'a [u8],
+}
+
+/// Seals one generation.
+#[derive(Debug)]
+pub struct Sealer {
+    info: GenerationInfo,
+    params: &'static Params,
+    ring: &'static Ring,
+    /// a_j at the roots.
+    factors: Factors,
+    blocks_per_stripe: usize,
+}
+
+impl Sealer {
+    /// Prepares to seal the generation.
+    ///
+    /// # Errors
+    /// [`Error::UnknownParams`].
+    pub fn new(info: &GenerationInfo) -> Result<Self, Error> {
+        Ok(Self::of(*info, Params::by_id(info.params)?))
+    }
+
+    /// Cuts the generation into stripes of about as many bytes of plaintext, which bounds memory; at least one block.
+    /// Whoever goes on with work that was interrupted must cut alike.
+    #[must_use]
+    pub fn with_stripe_bytes(mut self, bytes: usize) -> Self {
+        self.blocks_per_stripe = (bytes / self.block_bytes()).max(1);
+        self
+    }
+
+    pub(super) fn of(info: GenerationInfo, params: &'static Params) -> Self {
+        let ring = params.ring();
+        let polys = info.shape.polys() as usize;
+        let mut factors = Factors::zero(ring, polys);
+        for first in (0..polys).step_by(LANES) {
+            let count = (polys - first).min(LANES);
+            let batch = sample::public_batch(ring, &info.seed, first as u32, count);
+            factors.put(first, &batch.into_ntt(Kernel::best()));
         }
+        let mut sealer = Sealer {
+            info,
+            params,
+            ring,
+            factors,
+            blocks_per_stripe: 0,
+        };
+        // Fixed by the shape, so that work begun on one machine can go on on another.
+        sealer.blocks_per_stripe = (STRIPE_BYTES / sealer.block_bytes()).max(4);
+        sealer
     }
 
-    /// The buffers of the next `count` slots.
-    pub(super) fn slots(&mut self, count: u32) -> impl Iterator<Item = &mut [u8]> {
-        self.count = count as usize;
-        let slot_bytes = self.slot_bytes;
-        self.bytes
-            .chunks_exact_mut(self.pitch)
-            .take(self.count)
-            .map(move |slot| &mut slot[..slot_bytes])
+    /// Bytes of plaintext of a block, all slots together.
+    fn block_bytes(&self) -> usize {
+        self.info.shape.rows_per_block(self.params)
+            * wire::row_bytes(self.params.plaintext_bits)
+            * self.info.shape.slots() as usize
     }
 
-    /// Encodes one block of the group as polynomial `poly` of `rows`.
-    pub(super) fn encode(&self, block: usize, poly: usize, scratch: &mut Rows, rows: &mut [Row]) {
-        let scratch = scratch.as_mut_slice();
-        Kernel::best().run(BlockEncode {
-            group: self,
-            block,
-            poly,
-            scratch,
-            rows,
-        });
-    }
-}
-
-/// Encodes sixteen chunks of the slots of a group as one polynomial each.
-struct BlockEncode<'a> {
-    group: &'a Group,
-    block: usize,
-    poly: usize,
-    /// 2 n rows.
-    scratch: &'a mut [Row],
-    /// All polynomials of the block.
-    rows: &'a mut [Row],
-}
-
-impl BlockEncode<'_> {
-    /// Coefficient k t + i is symbol row k of slot i, less p / 2; zero where there is no slot or no more bytes.
-    #[inline(always)]
-    fn fill<S: Simd>(&mut self, simd: S) {
-        let group = self.group;
-        let (first, second) = self.scratch.split_at_mut(N);
-        let primes = &Ring::get().primes;
-        let half = 1 << (group.bits - 1);
-        let centre = [
-            simd.splat(primes[0].value - half),
-            simd.splat(primes[1].value - half),
-        ];
-        let row_bytes = wire::row_bytes(group.bits);
-        let start = self.block * group.rows_per_block;
-        let present = group
-            .symbol_rows
-            .saturating_sub(start)
-            .min(group.rows_per_block);
-        for i in 0..group.interleave {
-            let filled = if i < group.count { present } else { 0 };
-            for k in 0..filled {
-                let at = i * group.pitch + (start + k) * row_bytes;
-                let bytes = &group.bytes[at..at + row_bytes + size_of::<u32>()];
-                let symbols = simd.load(&unpack_row(bytes, group.bits));
-                let coefficient = k * group.interleave + i;
-                simd.store(simd.add(symbols, centre[0]), &mut first[coefficient]);
-                simd.store(simd.add(symbols, centre[1]), &mut second[coefficient]);
+    /// The stripes, in order.
+    pub fn stripes(&self) -> impl ExactSizeIterator<Item = Stripe> + use<> {
+        let (shape, params, per) = (self.info.shape, self.params, self.blocks_per_stripe);
+        let blocks = shape.blocks(params);
+        let piece = shape.rows_per_block(params) * wire::row_bytes(params.plaintext_bits);
+        let encoded = (self.block_rows() * ROW_BYTES) as u64;
+        (0..blocks.div_ceil(per)).map(move |index| {
+            let blocks = index * per..blocks.min((index + 1) * per);
+            let slot_bytes = shape.slot_bytes() as usize;
+            Stripe {
+                index,
+                slot_range: blocks.start * piece..slot_bytes.min(blocks.end * piece),
+                encoded_range: blocks.start as u64 * encoded..blocks.end as u64 * encoded,
+                blocks,
             }
-            for k in filled..group.rows_per_block {
-                first[k * group.interleave + i] = [0; LANES];
-                second[k * group.interleave + i] = [0; LANES];
-            }
+        })
+    }
+
+    /// Most bytes of plaintext that a stripe needs in memory.
+    #[must_use]
+    pub fn stripe_bytes(&self) -> usize {
+        let pitch = self.stripes().map(|stripe| self.pitch(&stripe)).max();
+        pitch.unwrap_or(0) * self.info.shape.slots() as usize
+    }
+
+    /// Memory to seal stripes in, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn buffers(&self) -> Result<Buffers, Error> {
+        let blocks = self.blocks_per_stripe;
+        Ok(Buffers {
+            plain: vec![0; self.stripe_bytes()],
+            rows: Pages::zero(blocks * self.block_rows())?,
+            hint: vec![0; blocks * self.block_hint_bytes()],
+        })
+    }
+
+    /// Seals one stripe. `read(slot, offset, bytes)` fills in its piece of every slot, in order.
+    ///
+    /// # Errors
+    /// [`EncodeError::Read`] with the first failure of `read`.
+    pub fn seal_stripe<'a, E: std::error::Error + 'static>(
+        &self,
+        stripe: &Stripe,
+        buffers: &'a mut Buffers,
+        read: impl FnMut(u32, u64, &mut [u8]) -> Result<(), E>,
+    ) -> Result<Sealed<'a>, EncodeError<E>> {
+        self.read(stripe, &mut buffers.plain, read)?;
+        let blocks = stripe.blocks.len();
+        let rows = &mut buffers.rows.as_mut_slice()[..blocks * self.block_rows()];
+        let hint = &mut buffers.hint[..blocks * self.block_hint_bytes()];
+        self.encode_rows(stripe, &buffers.plain, rows);
+        self.hint(rows, hint);
+        Ok(Sealed {
+            encoded: bytemuck::cast_slice(rows),
+            hint,
+        })
+    }
+
+    /// A stripe's part of the hint, from its encoded bytes: for work that goes on after an interruption.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if the bytes are not as many as the stripe's, or not aligned.
+    pub fn hint_of(&self, stripe: &Stripe, encoded: &[u8]) -> Result<Vec<u8>, Error> {
+        let blocks = stripe.blocks.len();
+        let rows: &[Row] = bytemuck::try_cast_slice(encoded)
+            .ok()
+            .filter(|rows: &&[Row]| rows.len() == blocks * self.block_rows())
+            .ok_or(Error::Malformed {
+                what: "encoded stripe",
+                reason: "its bytes are not the stripe's rows",
+            })?;
+        let mut hint = vec![0; blocks * self.block_hint_bytes()];
+        self.hint(rows, &mut hint);
+        Ok(hint)
+    }
+
+    /// The generation's hint, from the parts of all stripes in order.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if they are not as many bytes as all stripes give.
+    pub fn assemble_hint(&self, parts: Vec<u8>) -> Result<Hint, Error> {
+        if parts.len() == self.hint_bytes() {
+            Ok(Hint::from_rows(self.info, parts))
+        } else {
+            Err(Error::Malformed {
+                what: "hint",
+                reason: "stripes are missing",
+            })
         }
     }
-}
 
-impl Task for BlockEncode<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        self.fill(simd);
-        let polys = self.rows.len() / (2 * N);
-        let (first, second) = self.scratch.split_at_mut(N);
-        let primes = &Ring::get().primes;
-        forward(simd, &primes[0], first);
-        forward(simd, &primes[1], second);
-        for (row, target) in self.scratch.iter().zip(self.rows.chunks_exact_mut(polys)) {
-            simd.stream(simd.load(row), &mut target[self.poly]);
-        }
-        simd.fence();
+    /// Bytes of the hint's rows.
+    pub(super) fn hint_bytes(&self) -> usize {
+        self.info.shape.blocks(self.params) * self.block_hint_bytes()
     }
-}
 
-/// Sixteen symbols of `bits` (at most 25) bits; `bytes` has four bytes more than they take.
-#[inline(always)]
-fn unpack_row(bytes: &[u8], bits: u32) -> Row {
-    let mask = (1 << bits) - 1;
-    let mut row = [0; LANES];
-    for (lane, symbol) in row.iter_mut().enumerate() {
-        let bit = lane * bits as usize;
-        let b = &bytes[bit / 8..bit / 8 + 4];
-        *symbol = u32::from_le_bytes([b[0], b[1], b[2], b[3]]) >> (bit % 8) & mask;
+    /// The part of the hint's rows that belongs to a stripe.
+    pub(super) fn hint_range(&self, stripe: &Stripe) -> Range<usize> {
+        let bytes = self.block_hint_bytes();
+        stripe.blocks.start * bytes..stripe.blocks.end * bytes
     }
-    row
-}
 
-/// The hint of one block: the sum of a_j D_j, without its low bits.
-pub(super) struct BlockHint<'a> {
-    pub(super) rows: &'a [Row],
-    pub(super) factors: &'a Factors,
-    /// 2 n rows.
-    pub(super) scratch: &'a mut [Row],
-    /// n rows.
-    pub(super) coefficients: &'a mut [u32],
-    pub(super) drop: u32,
-}
-
-impl Task for BlockHint<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let ring = Ring::get();
-        let polys = self.factors.polys();
-        let halves = self
-            .scratch
-            .chunks_exact_mut(N)
-            .zip(self.rows.chunks_exact(N * polys));
-        for (index, (sums, rows)) in halves.enumerate() {
-            let prime = &ring.primes[index];
-            let factors = self.factors.residues(index).chunks_exact(polys);
-            for ((sum, lines), factors) in
-                sums.iter_mut().zip(rows.chunks_exact(polys)).zip(factors)
-            {
-                // A stack has at most 1024 polynomials, so this emits once.
-                dot_tiles(simd, prime, lines, &[factors], |_, x| simd.store(x, sum));
-            }
-            inverse(simd, prime, sums, ring.crt_scale(index));
+    /// Encodes the whole generation in memory; `done` gets each stripe with its rows.
+    pub(super) fn encode<E: std::error::Error + 'static>(
+        &self,
+        mut read: impl FnMut(u32, u64, &mut [u8]) -> Result<(), E>,
+        mut done: impl FnMut(&Stripe, &[Row]),
+    ) -> Result<Encoded, EncodeError<E>> {
+        let rows = self.info.shape.blocks(self.params) * self.block_rows();
+        let mut pages = Pages::zero(rows)?;
+        let mut plain = vec![0; self.stripe_bytes()];
+        let mut rest = pages.as_mut_slice();
+        for stripe in self.stripes() {
+            let rows;
+            (rows, rest) = rest.split_at_mut(stripe.blocks.len() * self.block_rows());
+            self.read(&stripe, &mut plain, &mut read)?;
+            self.encode_rows(&stripe, &plain, rows);
+            done(&stripe, rows);
         }
-        let (first, second) = self.scratch.split_at(N);
-        for ((a, b), out) in first
-            .iter()
-            .zip(second)
-            .zip(self.coefficients.as_chunks_mut::<LANES>().0)
-        {
-            for lane in 0..LANES {
-                out[lane] = (ring.lift(a[lane], b[lane]) >> self.drop) as u32;
-            }
+        Ok(Encoded::in_pages(&self.info, self.params, pages))
+    }
+
+    /// Fills `plain` with the stripe's piece of every slot.
+    fn read<E: std::error::Error + 'static>(
+        &self,
+        stripe: &Stripe,
+        plain: &mut [u8],
+        mut read: impl FnMut(u32, u64, &mut [u8]) -> Result<(), E>,
+    ) -> Result<(), EncodeError<E>> {
+        let range = &stripe.slot_range;
+        let pieces = plain.chunks_mut(self.pitch(stripe));
+        for (slot, piece) in (0..self.info.shape.slots()).zip(pieces) {
+            let (bytes, rest) = piece.split_at_mut(range.len());
+            read(slot, range.start as u64, bytes)
+                .map_err(|source| EncodeError::Read { slot, source })?;
+            // Symbols after the slot's end are zero, whatever the buffer held before.
+            rest.fill(0);
         }
+        Ok(())
+    }
+
+    /// Bytes from one slot's piece to the next: whole rows, and what reading a symbol may touch beyond.
+    fn pitch(&self, stripe: &Stripe) -> usize {
+        let row = wire::row_bytes(self.params.plaintext_bits);
+        stripe.slot_range.len().next_multiple_of(row) + SLACK
+    }
+
+    fn encode_rows(&self, stripe: &Stripe, plain: &[u8], rows: &mut [Row]) {
+        let (shape, params) = (self.info.shape, self.params);
+        let first = stripe.blocks.start;
+        let pitch = self.pitch(stripe);
+        rows.par_chunks_mut(self.block_rows())
+            .enumerate()
+            .for_each_init(
+                || Rows::zero(self.ring.rows()),
+                |scratch, (index, rows)| {
+                    Kernel::best().run(BlockEncode {
+                        ring: self.ring,
+                        shape: &shape,
+                        params,
+                        plain,
+                        pitch,
+                        skip: index,
+                        block: first + index,
+                        scratch: scratch.as_mut_slice(),
+                        rows,
+                    });
+                },
+            );
+    }
+
+    /// Computes the hint's rows of neighbouring blocks, given their encoded rows.
+    pub(super) fn hint(&self, rows: &[Row], hint: &mut [u8]) {
+        hint.par_chunks_mut(self.block_hint_bytes())
+            .zip(rows.par_chunks(self.block_rows()))
+            .for_each_init(
+                || Rows::zero(self.ring.rows()),
+                |scratch, (packed, rows)| {
+                    Kernel::best().run(BlockHint {
+                        ring: self.ring,
+                        params: self.params,
+                        rows,
+                        factors: &self.factors,
+                        scratch: scratch.as_mut_slice(),
+                        packed,
+                    });
+                },
+            );
+    }
+
+    fn block_rows(&self) -> usize {
+        self.ring.rows() * self.info.shape.polys() as usize
+    }
+
+    fn block_hint_bytes(&self) -> usize {
+        self.ring.n * wire::row_bytes(self.params.hint_bits())
     }
 }

@@ -44,11 +44,8 @@ fn answers(limits: Limits) -> (Answers, Watch) {
         shape: Shape::new(2, SLOT_BYTES, 2).unwrap(),
         seed: Seed([1; 32]),
     };
-    let read = |index, bytes: &mut [u8]| {
-        bytes.fill(index as u8 + 1);
-        Ok::<_, std::io::Error>(())
-    };
-    let encoded = Encoded::encode(&info, read).unwrap();
+    let slots = [1, 2].map(|byte| vec![byte; SLOT_BYTES as usize]);
+    let encoded = Encoded::of_slots(&info, &slots).unwrap();
     let stack = Arc::new(Stack::new(vec![info]).unwrap());
     let mut rng = ChaCha20Rng::from_seed([2; 32]);
     let query = |_| client::query(&stack, Choice::Dummy, &mut rng).unwrap().1;

@@ -1,8 +1,8 @@
 //! Measured noise against the formula (oblivious-encoding 8).
 
 use super::*;
-use crate::ring::{Batch, Coeff, Ring};
-use crate::wire;
+use crate::ring::{Batch, Coeff, Kernel, LANES, Ntt};
+use crate::{bits, wire};
 
 /// The mean square of the noise in the coefficients of the chosen slot, before the answer is rounded.
 fn measured_variance(
@@ -34,27 +34,28 @@ fn measured_variance(
         1,
         "answers are whole polynomials"
     );
-    let mut symbols = vec![0; stack.shape().symbol_rows(params) * LANES];
+    let row_bytes = wire::row_bytes(params.plaintext_bits);
     let mut padded = slot.to_vec();
-    padded.resize(
-        stack.shape().symbol_rows(params) * wire::row_bytes(params.plaintext_bits),
-        0,
-    );
-    crate::bits::unpack(&padded, params.plaintext_bits, &mut symbols);
+    padded.resize(stack.shape().symbol_rows(params) * row_bytes, 0);
+    let symbols: Vec<u64> = padded
+        .chunks_exact(row_bytes)
+        .flat_map(|row| bits::unpack_row(row, params.plaintext_bits))
+        .collect();
+    let ring = params.ring();
     let (q, p) = (params.modulus() as i128, 1i128 << params.plaintext_bits);
     let mut squares = 0.0;
     let blocks = partial
         .rows
         .as_slice()
-        .chunks_exact(2 * N)
-        .zip(hint.rows().chunks_exact(2 * N));
-    for ((answer, hint), symbols) in blocks.zip(symbols.chunks(N * LANES)) {
-        let answer = coefficients(answer);
-        let mut masks = Batch::<crate::ring::Ntt>::from_rows(hint);
+        .chunks_exact(ring.rows())
+        .zip(hint.rows().chunks_exact(ring.rows()));
+    for ((answer, hint), symbols) in blocks.zip(symbols.chunks(ring.n * LANES)) {
+        let answer = Batch::<Ntt>::from_rows(ring, answer).into_coeff(Kernel::best());
+        let mut masks = Batch::<Ntt>::from_rows(ring, hint);
         masks.multiply(Kernel::best(), &secret.values);
         let masks = masks.into_coeff(Kernel::best());
         for (index, symbol) in symbols.iter().enumerate() {
-            let expected = i128::from(params.delta()) * (i128::from(*symbol) - p / 2);
+            let expected = params.delta() as i128 * (i128::from(*symbol) - p / 2);
             let got = lift(&answer, index) - lift(&masks, index);
             let noise = (got - expected + q / 2).rem_euclid(q) - q / 2;
             squares += (noise as f64).powi(2);
@@ -63,33 +64,35 @@ fn measured_variance(
     squares / symbols.len() as f64
 }
 
-fn coefficients(rows: &[crate::ring::Row]) -> Batch<Coeff> {
-    Batch::<crate::ring::Ntt>::from_rows(rows).into_coeff(Kernel::best())
-}
-
+/// The number in [0, q) of a coefficient.
 fn lift(batch: &Batch<Coeff>, index: usize) -> i128 {
-    let ring = Ring::get();
+    let ring = batch.ring;
     let residue = |prime: usize| batch.residues(prime)[index / LANES][index % LANES];
-    let p = [
-        i128::from(ring.primes[0].value),
-        i128::from(ring.primes[1].value),
-    ];
-    let inverse = i128::from(ring.primes[1].invert(ring.primes[0].value % ring.primes[1].value));
-    let (a, b) = (i128::from(residue(0)), i128::from(residue(1)));
-    a + p[0] * ((b - a) * inverse).rem_euclid(p[1])
+    let scaled = (0..ring.primes.len()).map(|prime| {
+        let p = &ring.primes[prime];
+        let n = p.factor(ring.n as u32).value;
+        p.multiply(p.multiply(residue(prime), ring.crt_scale(prime).value), n)
+    });
+    ring.lift(scaled) as i128
 }
 
 /// One block of whole rows, so that every coefficient carries data.
-const FULL_BLOCK: u32 = (2048 * 38) as u32;
+fn full_block(set: ParamSetId) -> u32 {
+    let params = Params::by_id(set).unwrap();
+    (params.degree * wire::row_bytes(params.plaintext_bits)) as u32
+}
 
 #[test]
 fn noise_is_what_the_formula_says() {
     let mut rng = ChaCha20Rng::seed_from_u64(20);
     // Dominated by the query's errors, then by what the hints leave out.
-    for generations in [
-        vec![info(100, FULL_BLOCK, 1, 1)],
-        (0..12).map(|s| info(1, FULL_BLOCK, 1, s)).collect(),
-    ] {
+    let few = |set| vec![info_in(set, 100, full_block(set), 1, 1)];
+    let many = |set| {
+        (0..12)
+            .map(|s| info_in(set, 1, full_block(set), 1, s))
+            .collect()
+    };
+    for generations in SETS.into_iter().flat_map(|set| [few(set), many(set)]) {
         let world = world(generations, &mut rng);
         let noise = world
             .stack

@@ -99,11 +99,7 @@ impl TestCloud {
                     .collect()
             })
             .collect();
-        let encoded = Encoded::encode(&info, |slot, bytes| {
-            bytes.copy_from_slice(&slots[slot as usize]);
-            Ok::<_, std::io::Error>(())
-        })
-        .unwrap();
+        let encoded = Encoded::of_slots(&info, &slots).unwrap();
         let stack = Stack::new(vec![info]).unwrap();
         let hint = StackHint::sum(&stack, &[encoded.hint()]).unwrap();
         let held = HeldStack::new(stack.clone(), hint, vec![GENERATION]);
