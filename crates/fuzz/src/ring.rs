@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use harpo_oblivious::{
-    Answer, Choice, GenerationInfo, Hint, ParamSetId, Params, Query, Seed, Shape, Stack, StackHint,
-    client,
+    Answer, Choice, Encoded, GenerationInfo, Hint, ParamSetId, Params, PartialAnswer, Query, Seed,
+    Shape, Stack, StackHint, client,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
@@ -93,6 +93,26 @@ pub fn answer(data: &[u8]) -> Outcome {
     outcome
 }
 
+/// What another machine added up of an answer.
+pub fn partial_answer(data: &[u8]) -> Outcome {
+    let mut outcome = Outcome::Refused;
+    for stack in stacks() {
+        let read = PartialAnswer::from_bytes(stack, data);
+        if let Ok(partial) = read {
+            assert_eq!(outcome, Outcome::Refused, "it is of one stack only");
+            assert!(partial.to_bytes() == data, "it is written back as it came");
+            let mut sum = PartialAnswer::new(stack);
+            sum.merge(&partial).unwrap();
+            assert!(sum.to_bytes() == data, "added to nothing it stays the same");
+            if let Ok(answer) = sum.finish() {
+                assert_eq!(answer.to_bytes().len() as u64, stack.answer_bytes());
+            }
+            outcome = Outcome::Accepted;
+        }
+    }
+    outcome
+}
+
 /// For each stack the sum of its hints.
 fn sums() -> &'static [StackHint] {
     static SUMS: LazyLock<Vec<StackHint>> = LazyLock::new(|| {
@@ -110,25 +130,31 @@ pub(crate) fn sealed_hint(info: &GenerationInfo) -> Hint {
     encoded(info).hint()
 }
 
-fn encoded(info: &GenerationInfo) -> harpo_oblivious::Encoded {
-    harpo_oblivious::Encoded::encode::<std::convert::Infallible>(info, |slot, bytes| {
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            *byte = (index as u32 * 7 + slot * 31) as u8;
-        }
-        Ok(())
-    })
-    .unwrap()
+fn encoded(info: &GenerationInfo) -> Encoded {
+    let slot = |slot: u32| -> Vec<u8> {
+        let bytes = 0..info.shape.slot_bytes();
+        bytes.map(|at| (at * 7 + slot * 31) as u8).collect()
+    };
+    let slots: Vec<Vec<u8>> = (0..info.shape.slots()).map(slot).collect();
+    Encoded::of_slots(info, &slots).unwrap()
 }
 
-/// A good query and its answer.
-pub(crate) fn exchange(stack: &Stack) -> (Query, Answer) {
+/// A good query, its answer, and what each generation adds to it.
+pub(crate) fn exchange(stack: &Stack) -> (Query, Answer, Vec<PartialAnswer>) {
     let choice = Choice::Slot {
         generation: 0,
         slot: 1,
     };
     let (_, query) = client::query(stack, choice, &mut rng()).unwrap();
-    let encoded: Vec<_> = stack.generations().iter().map(encoded).collect();
-    let encoded: Vec<_> = encoded.iter().collect();
-    let answers = harpo_oblivious::answer(stack, &encoded, std::slice::from_ref(&query));
-    (query, answers.unwrap().remove(0))
+    let mut whole = PartialAnswer::new(stack);
+    let mut parts = Vec::new();
+    for (index, info) in stack.generations().iter().enumerate() {
+        let mut sums = [PartialAnswer::new(stack)];
+        let part = query.part(stack, index).unwrap();
+        encoded(info).accumulate(&[part], &mut sums).unwrap();
+        let [sum] = sums;
+        whole.merge(&sum).unwrap();
+        parts.push(sum);
+    }
+    (query, whole.finish().unwrap(), parts)
 }
