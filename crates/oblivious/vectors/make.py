@@ -9,6 +9,7 @@ integers, multiplied as whole numbers and never transformed; ChaCha20 and the pa
 README.md beside this file explains the JSON. "S 3.2" below is section 3.2 of the document.
 """
 
+import concurrent.futures
 import hashlib
 import json
 import math
@@ -815,26 +816,28 @@ STACKS = {
 }
 
 
-def documents():
-    for params in SETS:
-        stacks = [
-            Stack(params, name, size, t, slots).vectors(choices)
-            for name, size, t, slots, choices in STACKS[params.number]
-        ]
-        document = {
-            "specification": "docs/oblivious-encoding.md, version 1",
-            "parameters": params.figures(),
-            "stacks": stacks,
-            "stack_cases": stack_cases(params),
-        }
-        yield f"set{params.number}.json", json.dumps(document, indent=1) + "\n"
+def document(params):
+    """Name and text of the file of a parameter set."""
+    stacks = [
+        Stack(params, name, size, t, slots).vectors(choices)
+        for name, size, t, slots, choices in STACKS[params.number]
+    ]
+    content = {
+        "specification": "docs/oblivious-encoding.md, version 1",
+        "parameters": params.figures(),
+        "stacks": stacks,
+        "stack_cases": stack_cases(params),
+    }
+    return f"set{params.number}.json", json.dumps(content, indent=1) + "\n"
 
 
 def main():
     if sys.argv[1:] not in ([], ["--check"]):
         sys.exit(__doc__)
     stale = []
-    for name, text in documents():
+    with concurrent.futures.ProcessPoolExecutor() as pool:
+        documents = list(pool.map(document, SETS))
+    for name, text in documents:
         path = os.path.join(HERE, name)
         if not sys.argv[1:]:
             with open(path, "w", encoding="utf-8") as file:
