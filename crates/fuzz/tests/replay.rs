@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use harpo_fuzz::{Mutator, Outcome, TARGETS, Target};
 
 /// Damaged inputs for each target if nothing is said.
-const ROUNDS: u64 = 2000;
+const ROUNDS: u64 = 1500;
 /// Of the targets that the promise of docs/oblivious-encoding.md 1.4 is about, so many must be malformed.
 const MALFORMED: u64 = 1000;
 
