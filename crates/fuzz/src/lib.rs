@@ -22,7 +22,7 @@ mod seeds;
 mod text;
 
 pub use certificates::{certificate, certificate_request};
-pub use messages::{message, signed};
+pub use messages::{message, signed, stack};
 pub use mutate::Mutator;
 pub use retrieval::retrieval;
 pub use ring::{answer, hint, partial_answer, query};
@@ -72,6 +72,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("retrieval", retrieval),
     ("sealing_key", sealing_key),
     ("signed", signed),
+    ("stack", stack),
     ("text", text),
     ("wrapped", wrapped),
 ];

@@ -48,6 +48,11 @@ pub fn seeds() -> Vec<Seed> {
     for (name, text) in samples::messages() {
         add("message", name, text.into_bytes());
     }
+    for (name, text) in samples::messages() {
+        if name == "stack" {
+            add("stack", "one_generation", text.into_bytes());
+        }
+    }
     for (name, text) in samples::signed() {
         add("signed", name, text.into_bytes());
     }
