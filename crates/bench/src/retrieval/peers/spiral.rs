@@ -25,8 +25,12 @@ use crate::records::Records;
 
 /// Bytes of plaintext that one instance of these parameters carries.
 const INSTANCE_BYTES: usize = 8192;
-/// Queries expand to at most 2^9 ciphertexts here; more records take further dimensions.
-const FIRST_DIMENSION: u32 = 9;
+/// log2 of the ciphertexts that a query expands to at most; more records take further dimensions, which cost a
+/// folding for every instance. Measured: long records want few foldings, short ones a cheap expansion.
+const FIRST_DIMENSION_LONG: u32 = 9;
+const FIRST_DIMENSION_SHORT: u32 = 7;
+/// Instances from which a record is long.
+const LONG: usize = 8;
 
 pub(super) struct Spiral {
     params: &'static Params,
@@ -54,7 +58,11 @@ impl Spiral {
             return Ok(None);
         }
         let record_bytes = instances * INSTANCE_BYTES;
-        let first = dimensions.min(FIRST_DIMENSION);
+        let first = dimensions.min(if instances >= LONG {
+            FIRST_DIMENSION_LONG
+        } else {
+            FIRST_DIMENSION_SHORT
+        });
         // Keys and ciphertexts borrow their parameters; there is one set in a run.
         let params: &'static Params =
             Box::leak(Box::new(params_from_json_obj(&serde_json::json!({
