@@ -10,7 +10,8 @@ mod progress;
 mod records;
 mod retrieval;
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Benchmarks of Harpocrates.
@@ -27,8 +28,15 @@ enum Subject {
     Retrieval(retrieval::Options),
 }
 
-fn main() -> Result<()> {
-    match Arguments::parse().subject {
+fn main() -> ExitCode {
+    let done = match Arguments::parse().subject {
         Subject::Retrieval(options) => retrieval::run(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
