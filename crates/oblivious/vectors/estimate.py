@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Hardness of the ring-LWE instances behind the parameter sets (docs/oblivious-encoding.md 9).
 
-Independent of the crate; `python3 estimate.py check` compares it with published figures. Ring-LWE is treated as plain LWE of dimension n with as many samples as the attack
-likes: no attack is known that does better on the ring X^n + 1. Run: python3 estimate.py
+Independent of the crate; `python3 estimate.py` prints the figures, `python3 estimate.py check` compares the formulas with
+published ones. Ring-LWE is treated as plain LWE of dimension n with as many samples as the attack likes: no attack is
+known that does better on the ring X^n + 1.
 
 Attacks
   primal        uSVP embedding, secret scaled to the errors (Bai and Galbraith, ACISP 2014), success condition of
@@ -21,7 +22,7 @@ Attacks
 Cost of lattice reduction with block size b in dimension d
   hes           8 d calls of 2^(0.292 b + 16.4): Homomorphic Encryption Security Standard, 2018
   quantum       8 d calls of 2^(0.265 b + 16.4)
-  core          one call of 2^(0.292 b), without any overhead (core-SVP); core-q with 0.265
+  core          one call of 2^(0.292 b), without any overhead (core-SVP); core_q with 0.265
   gates         MATZOV 2022 after Albrecht, Gheorghiu, Postlethwaite and Schanck (ASIACRYPT 2020) and Ducas (EUROCRYPT
                 2018): 5.46^2 (d - b) 2^(0.29613 (b - f) + 20.388), f = b ln(4/3) / ln(b / 2 pi e) dimensions for free
 """
