@@ -53,6 +53,21 @@ pub const ALLOWED: &[(&str, &[&str])] = &[
             "time",
         ],
     ),
+    (
+        "stream",
+        &[
+            "bytes_down",
+            "bytes_up",
+            "event",
+            "from",
+            "nonce",
+            "pass",
+            "peer",
+            "queries",
+            "stack",
+            "time",
+        ],
+    ),
 ];
 
 /// The complete log.

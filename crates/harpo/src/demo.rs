@@ -355,14 +355,7 @@ impl Demo {
                 ),
                 "each verified: signature, digests, position".into(),
             ],
-            &[
-                format!(
-                    "{} queries, each over all of {}: which slots, real or dummy, it cannot tell",
-                    report.queries,
-                    megabytes(report.stack_bytes)
-                ),
-                watch::describe(&saw),
-            ],
+            &[report.shown(), watch::describe(&saw)],
         );
         self.report.cloud_saw = saw;
         Ok(exact)
@@ -402,6 +395,8 @@ impl Demo {
         let report = &mut self.report;
         for fetch in &fetches {
             report.fragments += fetch.fragments;
+            let engine = fetch.engine.clone().unwrap_or_default();
+            *report.engines.entry(engine).or_default() += 1;
             report.queries += fetch.queries;
             report.wire_bytes_up += fetch.bytes_up;
             report.wire_bytes_down += fetch.bytes_down;

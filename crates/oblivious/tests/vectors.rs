@@ -17,7 +17,10 @@ use harpo_oblivious::{
 mod format;
 use format::{Case, Clear, Document, Exchange, StackVector, Tape, stream};
 
-const DOCUMENTS: &[(&str, &str)] = &[("set1.json", include_str!("../vectors/set1.json"))];
+const DOCUMENTS: &[(&str, &str)] = &[
+    ("set1.json", include_str!("../vectors/set1.json")),
+    ("set2.json", include_str!("../vectors/set2.json")),
+];
 
 fn documents() -> impl Iterator<Item = (&'static str, Document)> {
     DOCUMENTS

@@ -19,6 +19,7 @@ from fractions import Fraction
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LANES = 16  # S 1.3: values in a row
+MOST_INTERLEAVED = 2048  # S 3.1
 
 
 # ---------------------------------------------------------------------------------------------- parameter sets (S 2)
@@ -49,6 +50,7 @@ class Set:
 
 SETS = [
     Set(1, 2048, [134_176_769, 134_111_233], 19, 21, 24, 21, 1024),
+    Set(2, 4096, [134_176_769, 134_111_233, 134_012_929], 32, 21, 37, 34, 1024),
 ]
 
 
@@ -357,7 +359,7 @@ def fraction(params, x):
     total = 0
     for prime in params.primes:
         c = x * pow(params.q // prime, -1, prime) % prime
-        total += (2 ** 64 // prime) * c
+        total += 2 ** 64 // prime * c + (2 ** 96 // prime % 2 ** 32 * c >> 32)
     return total % 2 ** 64
 
 
@@ -704,12 +706,13 @@ def stack_cases(params):
     here = params.number
     most = params.most_polys
     add("one slot of one byte", [(1, 1, 1, 1, here)], None)
-    add("all in one polynomial", [(1, params.n, 8, params.n, here)], None)
+    add("all in one polynomial", [(1, MOST_INTERLEAVED, 8, MOST_INTERLEAVED, here)], None)
     add("no generation", [], "BadStack")
     add("no slots", [(1, 0, 8, 1, here)], "BadShape")
     add("slots of no bytes", [(1, 1, 0, 1, here)], "BadShape")
     add("interleaving 0", [(1, 1, 8, 0, here)], "BadShape")
     add("interleaving 3", [(1, 3, 8, 3, here)], "BadShape")
+    add("interleaving 4096", [(1, 1, 8, 2 * MOST_INTERLEAVED, here)], "BadShape")
     add("slots above 256 MiB", [(1, 1, (1 << 28) + 1, 1, here)], "BadShape")
     add("a parameter set that is not in the table", [(1, 1, 8, 1, 999)], "UnknownParams")
     add("two slot sizes", [(1, 4, 8, 2, here), (1, 4, 9, 2, here)], "BadStack")
@@ -738,6 +741,13 @@ STACKS = {
         ("alone", 101, 1, [2, 3], [(1, 2), None]),
         # t = n: every row is a block of its own.
         ("all together", 77, 2048, [5], [(0, 4), None]),
+    ],
+    2: [
+        # Two blocks; the last groups have 2 and 5 slots of 128; the last of 33 rows has one symbol.
+        ("interleaved", 2051, 128, [130, 5], [(0, 129), (1, 0), None]),
+        ("alone", 101, 1, [1, 2], [(1, 1), None]),
+        # Blocks of two rows.
+        ("all together", 205, 2048, [5], [(0, 4), None]),
     ],
 }
 

@@ -39,7 +39,7 @@ fn select(held: &Held, query: &mut [u8], generation: usize, slot: u32) -> Result
     let header = query.len() - residues * RESIDUE_BITS / 8;
     for (index, prime) in params.primes.iter().enumerate() {
         let prime = u64::from(*prime);
-        let delta = params.delta() % prime;
+        let delta = (params.delta() % u128::from(prime)) as u64;
         // X^-i is 1 for i = 0 and −X^(n−i) else.
         let (coefficient, weight) = match place {
             0 => (0, delta),

@@ -2,12 +2,18 @@
 
 use std::path::Path;
 
-use harpo_e2e::images::pydicom;
+use harpo_e2e::images::{pydicom, variant};
 use harpo_e2e::process::harpo;
+use harpo_e2e::seed::Choices;
 use harpo_e2e::system::text;
 use serde_json::Value;
 
-fn demo(words: &[&str], folder: &Path) -> Value {
+/// What the cloud sees where queries are asked, and where the stack is streamed.
+const ASKED: &[&str] = &["hint", "retrieval", "seal", "write"];
+const STREAMED: &[&str] = &["hint", "seal", "stream", "write"];
+
+/// Runs it; everything must come from the cloud by this engine, and the cloud have seen these kinds of events.
+fn demo(words: &[&str], engine: &str, saw: &[&str], folder: &Path) -> Value {
     let report = folder.join("report.json");
     let mut all = vec!["demo"];
     all.extend(words);
@@ -26,7 +32,9 @@ fn demo(words: &[&str], folder: &Path) -> Value {
         "{report}"
     );
     let kinds: Vec<&String> = report["cloud_saw"].as_object().unwrap().keys().collect();
-    assert_eq!(kinds, ["hint", "retrieval", "seal", "write"], "{report}");
+    assert_eq!(kinds, saw, "{report}");
+    let engines: Vec<&String> = report["engines"].as_object().unwrap().keys().collect();
+    assert_eq!(engines, [engine], "{report}");
     assert!(report["wire_bytes_down"].as_u64().unwrap() > 0, "{report}");
     // What was measured is what the documentation's formulas say.
     for what in ["up", "down", "hint"] {
@@ -39,7 +47,7 @@ fn demo(words: &[&str], folder: &Path) -> Value {
 #[test]
 fn images_of_its_own_making_come_back() {
     let folder = tempfile::tempdir().unwrap();
-    let report = demo(&["--stack-mib", "64"], folder.path());
+    let report = demo(&["--stack-mib", "64"], "ring", ASKED, folder.path());
     assert_eq!(report["instances_sent"], 64, "{report}");
     assert_eq!(report["skipped"], serde_json::json!([]), "{report}");
     assert_eq!(report["cloud_saw"]["write"], 64, "{report}");
@@ -63,7 +71,44 @@ fn a_folder_of_real_files_comes_back() {
     std::fs::write(images.join("README.txt"), "no image").unwrap();
     let report = demo(
         &[text(&images).unwrap(), "--stack-mib", "16"],
+        "ring",
+        ASKED,
         folder.path(),
     );
     assert_eq!(report["instances_sent"], names.len(), "{report}");
+}
+
+/// A study of 20 images whose pixels are noise, so that it takes most of a stack of 1 MiB.
+fn noise(folder: &Path) {
+    const UID: &str = "1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322";
+    const PIXELS: &[u8] = b"\xe0\x7f\x10\x00OW\0\0\0\x80\0\0";
+    let mut choices = Choices::new(1);
+    for image in 100..120 {
+        let path = folder.join(format!("{image}.dcm"));
+        let other = UID.replace(".1.1.1.1.1.", &format!(".1.1.1.{image}."));
+        variant("CT_small.dcm", &[(UID, other)], &path).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = bytes
+            .windows(PIXELS.len())
+            .position(|window| window == PIXELS)
+            .unwrap();
+        for byte in bytes.iter_mut().skip(at + PIXELS.len()).take(128 * 128 * 2) {
+            *byte = choices.below(256) as u8;
+        }
+        std::fs::write(path, bytes).unwrap();
+    }
+}
+
+#[test]
+fn what_takes_most_of_a_small_stack_is_streamed() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = folder.path().join("images");
+    std::fs::create_dir(&images).unwrap();
+    noise(&images);
+    let words = [text(&images).unwrap(), "--stack-mib", "1"];
+    let report = demo(&words, "stream", STREAMED, folder.path());
+    assert_eq!(report["instances_sent"], 20, "{report}");
+    assert_eq!(report["queries"], 0, "{report}");
+    assert_eq!(report["cloud_saw"]["stream"], 1, "{report}");
+    assert_eq!(report["wire_bytes_down"], 1 << 20, "{report}");
 }

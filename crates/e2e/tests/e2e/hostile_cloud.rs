@@ -117,6 +117,33 @@ fn lies_about_slots_are_found_and_the_truth_still_works() {
     }
 }
 
+/// A study may have come in several bundles. Whether the first opened must not show in whether the next is asked for
+/// (docs/protocol.md 9.4).
+#[test]
+fn a_lie_about_one_bundle_does_not_keep_the_next_from_being_asked_for() {
+    let changes = Changes {
+        trust: "[layout]\nslots_per_generation = 64\n",
+        ..Changes::default()
+    };
+    let mut system = System::start_with(&["St Anne", "Mercy Vale"], &changes).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut sent = Sent::default();
+    for number in 0..3 {
+        // One study, whose instances come one after another.
+        let path = folder.path().join(format!("{number}.dcm"));
+        let uid = ("7144551003340153", format!("714455100334015{number}"));
+        variant("J2K_pixelrep_mismatch.dcm", &[uid], &path).unwrap();
+        sent.by_stow(std::slice::from_ref(&path)).unwrap();
+        assert_eq!(system.hospitals[0].stow(&[path]).unwrap()["status"], 200);
+        sent.found_by(&system.hospitals[1]).unwrap();
+    }
+    system.seal().unwrap();
+    let proxy = with_proxy(&mut system);
+    proxy.play(Attack::FlipAnswer);
+    refused(&mut system.hospitals[1], &sent, &folder.path().join("lies"));
+    assert_eq!(proxy.played(), 3, "a retrieval for each bundle");
+}
+
 /// Nothing is delivered, the reason is said, and the gateway goes on.
 fn refused(hospital: &mut Hospital, sent: &Sent, out: &Path) {
     let before = hospital.process.log().len();

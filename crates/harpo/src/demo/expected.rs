@@ -168,7 +168,7 @@ impl Retrieval {
             this.bytes_down += fetch.bytes_down;
             this.resumed += fetch.resumed;
             let tickets = tickets(fetch.fragments, cells_per_slot);
-            if fetch.queries == 0 {
+            if fetch.engine.as_deref() == Some("stream") {
                 // Streamed (9.6): one ticket, every slot.
                 this.expected_up += tickets.first().map_or(0, |queries| sizes.ticket(*queries));
                 this.expected_down += sizes.bytes;
@@ -299,7 +299,7 @@ mod tests {
         let sizes = Sizes::of(&stack).unwrap();
         let row = |queries: u64, up: u64, down: u64| -> FetchRow {
             let row = serde_json::json!({
-                "number": 1, "source": "stack", "at_ms": 0, "milliseconds": 0, "fragments": 50,
+                "number": 1, "source": "stack", "engine": if queries == 0 { "stream" } else { "ring" }, "at_ms": 0, "milliseconds": 0, "fragments": 50,
                 "queries": queries, "stack_bytes": 0, "hint_bytes": 0, "bytes_up": up,
                 "bytes_down": down, "resumed": 0, "outcome": "opened",
             });

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::expected::Retrieval;
+use super::screen::megabytes;
 
 /// `--report FILE`. Seconds are wall-clock time; bytes of the wire are those of message bodies.
 #[derive(Debug, Default, Serialize)]
@@ -21,7 +22,9 @@ pub(crate) struct Report {
     pub study_bytes: u64,
     /// Fragments of their bundles.
     pub fragments: u64,
-    /// Oblivious queries, dummies included.
+    /// Fetches from the cloud by each engine: `ring` or `stream`.
+    pub engines: BTreeMap<String, u64>,
+    /// Oblivious queries, dummies included; none where the whole stack was streamed.
     pub queries: u64,
     /// Size of the stack that every query covered.
     pub stack_bytes: u64,
@@ -43,6 +46,26 @@ pub(crate) struct Report {
     pub cloud_saw: BTreeMap<String, u64>,
     /// The same while the bundles were in the upload cache only.
     pub cloud_saw_before_sealing: BTreeMap<String, u64>,
+}
+
+impl Report {
+    /// What the retrieval showed to the cloud, in words.
+    pub(crate) fn shown(&self) -> String {
+        let stack = megabytes(self.stack_bytes);
+        let mut shown = Vec::new();
+        if self.queries > 0 {
+            shown.push(format!(
+                "{} queries, each over all of {stack}: which slots, real or dummy, it cannot tell",
+                self.queries,
+            ));
+        }
+        if let Some(streams) = self.engines.get("stream") {
+            shown.push(format!(
+                "{streams} times all of {stack}, which costs less than asking: what of it was kept, it cannot tell"
+            ));
+        }
+        shown.join("; ")
+    }
 }
 
 /// A file that was not sent.
