@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::seed::Choices;
+
 /// A file of the pydicom package.
 ///
 /// # Errors
@@ -48,6 +50,34 @@ pub fn variant(name: &str, replacements: &[(&str, String)], out: &Path) -> Resul
         ensure!(found > 0, "{old} is not in {name}");
     }
     Ok(std::fs::write(out, bytes)?)
+}
+
+/// A study of `count` images in `folder`, at most 900, whose pixels are noise: 33 kB each that nothing makes smaller.
+///
+/// # Errors
+/// If the file they are made of is not there, or the folder cannot be written to.
+pub fn noise(count: usize, folder: &Path) -> Result<Vec<PathBuf>> {
+    const UID: &str = "1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322";
+    const PIXELS: &[u8] = b"\xe0\x7f\x10\x00OW\0\0\0\x80\0\0";
+    const LENGTH: usize = 128 * 128 * 2;
+    let mut choices = Choices::new(1);
+    let mut files = Vec::new();
+    for image in (100..1000).take(count) {
+        let file = folder.join(format!("{image}.dcm"));
+        let other = UID.replace(".1.1.1.1.1.", &format!(".1.1.1.{image}."));
+        variant("CT_small.dcm", &[(UID, other)], &file)?;
+        let mut bytes = std::fs::read(&file)?;
+        let mut windows = bytes.windows(PIXELS.len());
+        let at = windows
+            .position(|window| window == PIXELS)
+            .context("it has other pixels")?;
+        for byte in bytes.iter_mut().skip(at + PIXELS.len()).take(LENGTH) {
+            *byte = choices.below(256).to_le_bytes()[0];
+        }
+        std::fs::write(&file, bytes)?;
+        files.push(file);
+    }
+    Ok(files)
 }
 
 /// The data set of a file in DICOM's file format: what follows the meta information, which each keeper of a file

@@ -11,6 +11,7 @@
     reason = "a target tells that a property failed by panicking"
 )]
 
+mod certificates;
 mod messages;
 mod mutate;
 mod retrieval;
@@ -20,10 +21,11 @@ mod sealed;
 mod seeds;
 mod text;
 
-pub use messages::{message, signed};
+pub use certificates::{certificate, certificate_request};
+pub use messages::{message, signed, stack};
 pub use mutate::Mutator;
 pub use retrieval::retrieval;
-pub use ring::{answer, hint, query};
+pub use ring::{answer, hint, partial_answer, query};
 pub use sealed::{cell, fragment, pack, sealing_key, wrapped};
 pub use seeds::{Seed, seeds};
 pub use text::text;
@@ -59,14 +61,18 @@ pub type Target = fn(&[u8]) -> Outcome;
 pub const TARGETS: &[(&str, Target)] = &[
     ("answer", answer),
     ("cell", cell),
+    ("certificate", certificate),
+    ("certificate_request", certificate_request),
     ("fragment", fragment),
     ("hint", hint),
     ("message", message),
     ("pack", pack),
+    ("partial_answer", partial_answer),
     ("query", query),
     ("retrieval", retrieval),
     ("sealing_key", sealing_key),
     ("signed", signed),
+    ("stack", stack),
     ("text", text),
     ("wrapped", wrapped),
 ];

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use harpo_oblivious::{Error, GenerationInfo, ParamSetId, Seed, Shape, Stack};
 use harpo_protocol::audit::Checkpoint;
 use harpo_protocol::deposit::{DepositRequest, DepositStatus, Receipt};
 use harpo_protocol::id::Digest;
@@ -74,6 +75,32 @@ fn read<T: Serialize + DeserializeOwned>(data: &[u8]) -> Outcome {
         assert!(serde_json::to_vec(&again).unwrap() == written);
     }
     Outcome::of(&read)
+}
+
+/// The public figures of a stack, as parties tell them each other: what the engine accepts has sizes that can be computed.
+pub fn stack(data: &[u8]) -> Outcome {
+    let Ok(descriptor) = serde_json::from_slice::<StackDescriptor>(data) else {
+        return Outcome::Refused;
+    };
+    let infos = descriptor.generations.iter().map(|sealed| {
+        let figures = &sealed.figures;
+        Ok(GenerationInfo {
+            params: ParamSetId(figures.parameter_set),
+            shape: Shape::new(figures.slots, figures.slot_bytes, figures.interleave)?,
+            seed: Seed(figures.seed.0),
+        })
+    });
+    let stack = infos.collect::<Result<_, Error>>().and_then(Stack::new);
+    if let Ok(stack) = &stack {
+        let bytes = stack.query_bytes() + stack.answer_bytes() + stack.hint_bytes();
+        assert!(bytes > 0 && stack.encoded_bytes() > 0 && stack.slots() > 0);
+        for (index, info) in stack.generations().iter().enumerate() {
+            assert!(info.hint_bytes().unwrap() > 0);
+            assert!(stack.position(index, info.shape.slots() - 1).is_some());
+            assert!(stack.position(index, info.shape.slots()).is_none());
+        }
+    }
+    Outcome::of(&stack)
 }
 
 /// A signed statement, as each of the kinds that there are. Accepted only if it verifies, which nobody can make it do without

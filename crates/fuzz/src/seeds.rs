@@ -5,7 +5,7 @@ use harpo_protocol::fragment;
 use harpo_protocol::pack::Writer;
 use harpo_protocol::retrieval::head;
 
-use crate::{ring, samples, sealed};
+use crate::{certificates, ring, samples, sealed};
 
 /// One input.
 pub struct Seed {
@@ -17,7 +17,7 @@ pub struct Seed {
     pub bytes: Vec<u8>,
 }
 
-/// All of them. The same in every run.
+/// All of them. The same in every run, but for certificates, whose keys are fresh.
 pub fn seeds() -> Vec<Seed> {
     let mut seeds = Vec::new();
     let mut add = |target, name: &str, bytes: Vec<u8>| {
@@ -28,12 +28,13 @@ pub fn seeds() -> Vec<Seed> {
         });
     };
     for (index, stack) in ring::stacks().iter().enumerate() {
-        let (query, answer) = ring::exchange(stack);
+        let (query, answer, parts) = ring::exchange(stack);
         let generations = stack.generations().len();
         let set = stack.params().id.0;
         let name = format!("set{set}_generations{generations}");
         add("query", &name, query.to_bytes());
         add("answer", &name, answer.to_bytes());
+        add("partial_answer", &name, parts[0].to_bytes());
         if index == 0 {
             let body = [head(&samples::signed_ticket()), query.to_bytes()].concat();
             add("retrieval", "one_query", body);
@@ -47,6 +48,11 @@ pub fn seeds() -> Vec<Seed> {
     for (name, text) in samples::messages() {
         add("message", name, text.into_bytes());
     }
+    for (name, text) in samples::messages() {
+        if name == "stack" {
+            add("stack", "one_generation", text.into_bytes());
+        }
+    }
     for (name, text) in samples::signed() {
         add("signed", name, text.into_bytes());
     }
@@ -54,6 +60,9 @@ pub fn seeds() -> Vec<Seed> {
         add("text", name, text.as_bytes().to_vec());
     }
     sealed_seeds(&mut add);
+    for (target, name, bytes) in certificates::seeds() {
+        add(target, name, bytes);
+    }
     seeds
 }
 

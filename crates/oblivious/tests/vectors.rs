@@ -87,11 +87,40 @@ impl World {
         made
     }
 
+    /// What one generation adds to the answer.
+    fn partial_answer(&self, query: &Query, generation: usize) -> PartialAnswer {
+        let mut sums = [PartialAnswer::new(&self.stack)];
+        let part = query.part(&self.stack, generation).unwrap();
+        self.encoded[generation]
+            .accumulate(&[part], &mut sums)
+            .unwrap();
+        let [sum] = sums;
+        sum
+    }
+
+    fn check_partial_answers(&self, name: &str, query: &Query, exchange: &Exchange) {
+        let mut sum = PartialAnswer::new(&self.stack);
+        for (number, expected) in exchange.partial_answers.iter().flatten().enumerate() {
+            let bytes = self.partial_answer(query, number).to_bytes();
+            expected.check(&format!("{name}, partial answer {number}"), &bytes);
+            let read = PartialAnswer::from_bytes(&self.stack, &bytes).unwrap();
+            sum.merge(&read).unwrap();
+        }
+        if exchange.partial_answers.is_some() {
+            let answer = sum.finish().unwrap();
+            assert!(
+                answer == self.answer(query.clone()),
+                "{name}: added up elsewhere"
+            );
+        }
+    }
+
     /// The objects whose bytes the bad cases change.
-    fn dummy(&self, vector: &StackVector) -> (Vec<u8>, Vec<u8>) {
+    fn dummy(&self, vector: &StackVector) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
         let dummy = vector.exchanges().find(|e| e.name == "dummy").unwrap();
         let (_, query) = self.query(dummy);
-        (query.to_bytes(), self.answer(query).to_bytes())
+        let partial = self.partial_answer(&query, 0).to_bytes();
+        (query.to_bytes(), self.answer(query).to_bytes(), partial)
     }
 }
 
@@ -169,6 +198,7 @@ fn queries_answers_and_slots_are_those_of_the_vectors() {
             let (Some(expected), Some(slot)) = (&exchange.answer, &exchange.slot) else {
                 continue;
             };
+            world.check_partial_answers(&name, &query, exchange);
             let bytes = world.answer(query).to_bytes();
             expected.check(&format!("{name}, answer"), &bytes);
             let answer = Answer::from_bytes(&world.stack, &bytes).unwrap();
@@ -208,12 +238,13 @@ fn answers_to_queries_in_the_clear_are_those_of_the_vectors() {
 fn bad_bytes_are_refused_as_the_vectors_say() {
     let mut refused = 0;
     for_each_stack(|name, world, vector| {
-        let (query, answer) = world.dummy(vector);
+        let (query, answer, partial) = world.dummy(vector);
         for case in &vector.bad.objects {
             let name = format!("{name}, {}: {}", case.object, case.name);
             let good = match case.object.as_str() {
                 "query" => query.clone(),
                 "answer" => answer.clone(),
+                "partial answer" => partial.clone(),
                 "hint" => world.hints[case.of].to_bytes(),
                 other => panic!("there is no object {other}"),
             };
@@ -239,6 +270,7 @@ fn read(stack: &Stack, case: &Case, bytes: &[u8]) -> Result<Vec<u8>, Error> {
     match case.object.as_str() {
         "query" => Query::from_bytes(stack, bytes).map(|q| q.to_bytes()),
         "answer" => Answer::from_bytes(stack, bytes).map(|a| a.to_bytes()),
+        "partial answer" => PartialAnswer::from_bytes(stack, bytes).map(|p| p.to_bytes()),
         _ => Hint::from_bytes(&stack.generations()[0], bytes).map(|h| h.to_bytes()),
     }
 }
@@ -256,7 +288,7 @@ fn bad_choices_and_sums_are_refused_as_the_vectors_say() {
                 "{name}"
             );
         }
-        let (query, _) = world.dummy(vector);
+        let (query, ..) = world.dummy(vector);
         let query = Query::from_bytes(&world.stack, &query).unwrap();
         for sum in &vector.bad.sums {
             let hints: Vec<Hint> = sum

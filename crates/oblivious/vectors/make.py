@@ -9,6 +9,7 @@ integers, multiplied as whole numbers and never transformed; ChaCha20 and the pa
 README.md beside this file explains the JSON. "S 3.2" below is section 3.2 of the document.
 """
 
+import concurrent.futures
 import hashlib
 import json
 import math
@@ -249,14 +250,14 @@ class Generation:
             out.append(pack(values, self.params.hint_bits))
         return b"".join(out)
 
-    def sums(self, query):
-        """S 6.1: the kept coefficients of the sum of b_j D_j, in the order of the answer's rows."""
-        kept = [[0] * LANES for _ in range(self.rows)]
+    def sums(self, query, rows):
+        """S 6.1: the first `rows` rows of kept coefficients of the sum of b_j D_j, in the order of the answer's rows."""
+        kept = [[0] * LANES for _ in range(rows)]
         for j, b in enumerate(query):
             if any(b):
-                for k in range(min(self.rows, self.block_rows)):
+                for k in range(min(rows, self.block_rows)):
                     factors = turned(self.params, b, k * self.t)
-                    for row in range(k, self.rows, self.block_rows):
+                    for row in range(k, rows, self.block_rows):
                         for chunk in range(LANES):
                             kept[row][chunk] += inner(factors, self.coefficients[j, row // self.block_rows, chunk])
         return [value % self.params.q for row in kept for value in row]
@@ -369,6 +370,38 @@ def rounded(params, x):
     return (fraction(params, x) + (1 << (63 - bits))) % 2 ** 64 >> (64 - bits)
 
 
+def primitive_root(prime, n):
+    """S 3.2: psi."""
+    for g in range(2, prime):
+        psi = pow(g, (prime - 1) // (2 * n), prime)
+        if pow(psi, n, prime) == prime - 1:
+            return psi
+    raise ValueError("there is none")
+
+
+def partial_answer_bytes(stack, number, kept):
+    """S 6.4, for the generation `number` alone; `kept` are all coefficients of all its blocks."""
+    params, generation = stack.params, stack.generations[number]
+    points = generation.block_rows
+    bits = points.bit_length() - 1
+    marks = bytes(int(index == number) for index in range(len(stack.generations)))
+    out = [header(b"HPOP", params, stack.digest), marks]
+    for c in range(generation.blocks):
+        block = kept[c * points * LANES:(c + 1) * points * LANES]
+        for prime in params.primes:
+            psi = primitive_root(prime, params.n)
+            values = []
+            for i in range(points):
+                turn = int(format(i, f"0{bits}b")[::-1], 2) if bits else 0
+                # The root of the subring: the t-th power of psi^(2 rev(i t) + 1) and of its t - 1 neighbours.
+                root = pow(psi, generation.t * (2 * turn + 1), prime)
+                powers = [pow(root, k, prime) for k in range(points)]
+                for chunk in range(LANES):
+                    values.append(generation.t * inner(powers, block[chunk::LANES]) % prime)
+            out.append(pack(values, params.prime_bits))
+    return b"".join(out)
+
+
 def answer_bytes(stack, values):
     """S 6.3."""
     values = values[:stack.symbols] + [0] * (len(values) - stack.symbols)
@@ -408,6 +441,7 @@ class Stack:
         self.polys = sum(g.polys for g in self.generations)
         assert self.polys <= params.most_polys and acceptable(params, self.polys, len(slots))
         self.symbols = self.generations[0].symbols
+        self.small = self.generations[0].block_rows <= 64
         self.digest = stack_digest(self.generations)
         for generation in self.generations:
             generation.compute()
@@ -467,6 +501,11 @@ class Stack:
         drawn = Drawn(self.params, self.polys, bytes_of(randomness))
         query = make_query(self, choice, drawn)
         sums, values, answer = self.answered(query)
+        partial = self.partial_answers(sums)
+        if choice is None:
+            self.dummy = {"query": query_bytes(self, query), "answer": answer}
+            if partial:
+                self.dummy["partial answer"] = partial[0]
         slot = decode(self, drawn.secret, values)
         if choice is None:
             symbols = [self.params.p // 2] * (self.generations[0].rows * LANES)
@@ -479,7 +518,10 @@ class Stack:
             "randomness": randomness,
             "secret": digest(bytes(c % 256 for c in drawn.secret)),
             "query": digest(query_bytes(self, query)),
-            "partial_sums": [digest(b"".join(x.to_bytes(16, "little") for x in part)) for part in sums],
+            "partial_sums": [
+                digest(b"".join(x.to_bytes(16, "little") for x in part[:len(values)])) for part in sums
+            ],
+            "partial_answers": None if partial is None else [digest(data) for data in partial],
             "answer": digest(answer),
             "slot": digest(slot),
         }
@@ -546,28 +588,36 @@ class Stack:
         return values, {"name": name, "from_zeros": changes, "query": digest(data), "answer": digest(answer)}
 
     def answered(self, query):
-        """Partial sums of all generations, the answer's values and its bytes."""
-        sums, at = [], 0
+        """Partial sums of all generations, the answer's values and its bytes. The sums have all rows of their blocks where
+        blocks are small, and else those of the answer."""
+        first, sums, at = self.generations[0], [], 0
+        rows = first.blocks * first.block_rows if self.small else first.rows
         for generation in self.generations:
-            sums.append(generation.sums(query[at:at + generation.polys]))
+            sums.append(generation.sums(query[at:at + generation.polys], rows))
             at += generation.polys
-        values = [rounded(self.params, sum(column) % self.params.q) for column in zip(*sums)]
+        columns = list(zip(*sums))[:first.rows * LANES]
+        values = [rounded(self.params, sum(column) % self.params.q) for column in columns]
         data, values = answer_bytes(self, values)
         return sums, values, data
+
+    def partial_answers(self, sums):
+        """The partial answer of each generation; none where a block has too many coefficients to evaluate one by one."""
+        if not self.small:
+            return None
+        return [partial_answer_bytes(self, number, kept) for number, kept in enumerate(sums)]
 
     # ------------------------------------------------------------------------------------------------- bad cases (S 1.4)
 
     def bad(self):
         params = self.params
-        dummy = self.exchange_bytes()
         first, last = self.generations[0], self.generations[-1]
         other = {number: g.digest() for number, g in enumerate(self.generations)}
         head = 40
         residues = len(params.primes) * params.n * self.polys
         cases = []
-        names = {"query": dummy[0], "answer": dummy[1], "hint": first.hint_bytes()}
+        names = {**self.dummy, "hint": first.hint_bytes()}
         for kind, good in names.items():
-            magic = {"query": "HPOA", "answer": "HPOH", "hint": "HPOQ"}[kind]
+            magic = {"query": "HPOA", "answer": "HPOP", "hint": "HPOQ", "partial answer": "HPOA"}[kind]
             for name, changes, expect in [
                 ("nothing at all", [truncate(0)], "Malformed"),
                 ("ends within its header", [truncate(head - 1)], "Malformed"),
@@ -610,6 +660,8 @@ class Stack:
                 cases.append(self.case("hint", f"{name} value is all ones", good, changes, "Malformed"))
             changes = [set_bits(bit, params.hint_bits, largest)]
             cases.append(self.case("hint", f"{name} value is the largest", good, changes, None))
+        if self.small:
+            cases += self.bad_partial_answers(names["partial answer"])
         if len(self.generations) > 1:
             name = "digest of the stack's last generation"
             cases.append(self.case("hint", name, names["hint"], [put(8, other[len(other) - 1])], "WrongStack"))
@@ -636,14 +688,26 @@ class Stack:
             ],
         }
 
-    def exchange_bytes(self):
-        """Query and answer of the dummy, whole."""
-        randomness = [{"stream": f"{self.label}/query/dummy", "bytes": drawn_bytes(self.params, self.polys)}]
-        query = make_query(self, None, Drawn(self.params, self.polys, bytes_of(randomness)))
-        return query_bytes(self, query), self.answered(query)[2]
+    def bad_partial_answers(self, good):
+        params, first = self.params, self.generations[0]
+        start = 40 + len(self.generations)
+        residues = first.blocks * len(params.primes) * first.block_rows * LANES
+        cases = []
+        for name, at in [("first", 40), ("last", start - 1)]:
+            for value in (2, 255):
+                name_of = f"{name} generation is marked with {value}"
+                cases.append(self.case("partial answer", name_of, good, [put(at, bytes([value]))], "Malformed"))
+        cases.append(self.case("partial answer", "first generation is not held", good, [put(40, b"\0")], None))
+        for name, index in [("first", 0), ("last", residues - 1)]:
+            prime = params.primes[index // (first.block_rows * LANES) % len(params.primes)]
+            for value, expect in [(prime, "Malformed"), ((1 << params.prime_bits) - 1, "Malformed"), (prime - 1, None)]:
+                changes = [set_bits(8 * start + index * params.prime_bits, params.prime_bits, value)]
+                cases.append(self.case("partial answer", f"{name} residue is {value}", good, changes, expect))
+        return cases
 
     def case(self, kind, name, good, changes, expect, of=0):
-        """`good` is the dummy's query or answer, or the hint of generation `of`; it is read as generation 0's."""
+        """`good` is the dummy's query or answer, or the hint or partial answer of generation `of`; hints are read as
+        generation 0's."""
         case = {"object": kind, "name": name, "changes": changes,
                 "bytes": digest(mutate(good, changes)), "expect": expect}
         if of:
@@ -752,26 +816,28 @@ STACKS = {
 }
 
 
-def documents():
-    for params in SETS:
-        stacks = [
-            Stack(params, name, size, t, slots).vectors(choices)
-            for name, size, t, slots, choices in STACKS[params.number]
-        ]
-        document = {
-            "specification": "docs/oblivious-encoding.md, version 1",
-            "parameters": params.figures(),
-            "stacks": stacks,
-            "stack_cases": stack_cases(params),
-        }
-        yield f"set{params.number}.json", json.dumps(document, indent=1) + "\n"
+def document(params):
+    """Name and text of the file of a parameter set."""
+    stacks = [
+        Stack(params, name, size, t, slots).vectors(choices)
+        for name, size, t, slots, choices in STACKS[params.number]
+    ]
+    content = {
+        "specification": "docs/oblivious-encoding.md, version 1",
+        "parameters": params.figures(),
+        "stacks": stacks,
+        "stack_cases": stack_cases(params),
+    }
+    return f"set{params.number}.json", json.dumps(content, indent=1) + "\n"
 
 
 def main():
     if sys.argv[1:] not in ([], ["--check"]):
         sys.exit(__doc__)
     stale = []
-    for name, text in documents():
+    with concurrent.futures.ProcessPoolExecutor() as pool:
+        documents = list(pool.map(document, SETS))
+    for name, text in documents:
         path = os.path.join(HERE, name)
         if not sys.argv[1:]:
             with open(path, "w", encoding="utf-8") as file:

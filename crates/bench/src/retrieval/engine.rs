@@ -86,7 +86,7 @@ pub(crate) fn serve(stack: &Stack, encoded: &Encoded, queries: &[&[u8]]) -> Resu
         .collect::<Result<_>>()?;
     let mut sums: Vec<PartialAnswer> = parts.iter().map(|_| PartialAnswer::new(stack)).collect();
     encoded.accumulate(&parts, &mut sums)?;
-    sums.into_iter()
+    sums.into_par_iter()
         .map(|sum| Ok(sum.finish()?.to_bytes()))
         .collect()
 }

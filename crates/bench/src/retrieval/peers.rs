@@ -97,6 +97,9 @@ pub(crate) fn measure(
     let mut times: Vec<Times> = peers.iter().map(|_| Times::default()).collect();
     for round in 0..plan.peer_rounds {
         for (peer, times) in peers.iter().zip(&mut times) {
+            if times.transfer.total() > 2.0 * plan.candidate_seconds {
+                continue;
+            }
             progress.say(format!("{}, round {}", peer.name(), round + 1));
             retrieve(peer.as_ref(), plan.wanted, times, rng)?;
         }

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use harpo_e2e::images::{pydicom, variant};
+use harpo_e2e::images::{noise, pydicom};
 use harpo_e2e::process::harpo;
-use harpo_e2e::seed::Choices;
 use harpo_e2e::system::text;
 use serde_json::Value;
 
@@ -78,33 +77,12 @@ fn a_folder_of_real_files_comes_back() {
     assert_eq!(report["instances_sent"], names.len(), "{report}");
 }
 
-/// A study of 20 images whose pixels are noise, so that it takes most of a stack of 1 MiB.
-fn noise(folder: &Path) {
-    const UID: &str = "1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322";
-    const PIXELS: &[u8] = b"\xe0\x7f\x10\x00OW\0\0\0\x80\0\0";
-    let mut choices = Choices::new(1);
-    for image in 100..120 {
-        let path = folder.join(format!("{image}.dcm"));
-        let other = UID.replace(".1.1.1.1.1.", &format!(".1.1.1.{image}."));
-        variant("CT_small.dcm", &[(UID, other)], &path).unwrap();
-        let mut bytes = std::fs::read(&path).unwrap();
-        let at = bytes
-            .windows(PIXELS.len())
-            .position(|window| window == PIXELS)
-            .unwrap();
-        for byte in bytes.iter_mut().skip(at + PIXELS.len()).take(128 * 128 * 2) {
-            *byte = choices.below(256) as u8;
-        }
-        std::fs::write(path, bytes).unwrap();
-    }
-}
-
 #[test]
 fn what_takes_most_of_a_small_stack_is_streamed() {
     let folder = tempfile::tempdir().unwrap();
     let images = folder.path().join("images");
     std::fs::create_dir(&images).unwrap();
-    noise(&images);
+    noise(20, &images).unwrap();
     let words = [text(&images).unwrap(), "--stack-mib", "1"];
     let report = demo(&words, "stream", STREAMED, folder.path());
     assert_eq!(report["instances_sent"], 20, "{report}");

@@ -12,7 +12,7 @@ use crate::rogue::Rogue;
 use crate::sent::Sent;
 
 /// Puts the hostile cloud where trust says the cloud is, after everything was sealed.
-fn with_proxy(system: &mut System) -> Proxy {
+pub(crate) fn with_proxy(system: &mut System) -> Proxy {
     let port = free_port().unwrap();
     let helper = Rogue::new(
         &system.hospitals[0].dir,
@@ -145,7 +145,7 @@ fn a_lie_about_one_bundle_does_not_keep_the_next_from_being_asked_for() {
 }
 
 /// Nothing is delivered, the reason is said, and the gateway goes on.
-fn refused(hospital: &mut Hospital, sent: &Sent, out: &Path) {
+pub(crate) fn refused(hospital: &mut Hospital, sent: &Sent, out: &Path) {
     let before = hospital.process.log().len();
     let study = sent.studies().next().unwrap();
     let answer = hospital.retrieve(study, out).unwrap();

@@ -20,7 +20,7 @@ use crate::sent::Sent;
 
 /// Where a connection breaks: after so many bytes on the wire, TLS and all.
 #[derive(Debug, Clone, Copy)]
-enum Cut {
+pub(crate) enum Cut {
     /// To the cloud.
     Up(u64),
     /// From the cloud.
@@ -28,13 +28,13 @@ enum Cut {
 }
 
 /// Stands before the cloud and passes on what comes, as a router does, until it is to break off.
-struct Line {
+pub(crate) struct Line {
     port: u16,
     cuts: Arc<Mutex<VecDeque<Cut>>>,
 }
 
 impl Line {
-    fn start(cloud: u16) -> Self {
+    pub(crate) fn start(cloud: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let cuts = Arc::new(Mutex::new(VecDeque::new()));
@@ -63,7 +63,7 @@ impl Line {
     }
 
     /// The next connections, one after the other, break there.
-    fn cut(&self, cuts: &[Cut]) {
+    pub(crate) fn cut(&self, cuts: &[Cut]) {
         let mut next = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(next.is_empty(), "a connection was not made");
         next.extend(cuts);
@@ -89,7 +89,7 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, limit: u64) {
 }
 
 /// `GET /api/fetches`, as the hospital's user reads it.
-fn fetches(web: u16, token: &str) -> Vec<Value> {
+pub(crate) fn fetches(web: u16, token: &str) -> Vec<Value> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -226,7 +226,7 @@ fn a_broken_connection_costs_no_ticket_and_changes_no_byte() {
 }
 
 /// Trust says that the cloud is where the line begins.
-fn put_before_the_cloud(system: &mut System, line: &Line) {
+pub(crate) fn put_before_the_cloud(system: &mut System, line: &Line) {
     system.trust.stop().unwrap();
     let change = format!("[cloud]\nurl = 'https://127.0.0.1:{}'\n", line.port);
     configure(&system.dir("trust").join("trust.toml"), &[&change]).unwrap();

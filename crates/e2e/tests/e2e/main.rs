@@ -14,5 +14,6 @@ mod proxy;
 mod rogue;
 mod rules;
 mod sent;
+mod streamed;
 mod trouble;
 mod watching;

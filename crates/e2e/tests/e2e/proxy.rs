@@ -23,7 +23,7 @@ const LIMIT: usize = 256 << 20;
 /// Bytes before the symbols of an answer (docs/oblivious-encoding.md).
 const HEADER: usize = 40;
 
-/// What it does to the answers of retrievals, or to hints.
+/// What it does to the answers of retrievals, to streams, or to hints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Attack {
     /// Nothing.
@@ -138,7 +138,7 @@ async fn answer(shared: &Shared, request: Request) -> Result<Response> {
     let (status, mut headers) = (answer.status(), answer.headers().clone());
     let honest = answer.bytes(LIMIT).await?;
     let attack = *lock(&shared.attack);
-    let altered = if path.starts_with("/v1/retrievals") {
+    let altered = if path.starts_with("/v1/retrievals") || path.starts_with("/v1/streams") {
         let old = lock(&shared.last).replace(honest.clone());
         alter_answers(attack, &honest, old)
     } else if path.ends_with("/hint") {
@@ -157,7 +157,7 @@ async fn answer(shared: &Shared, request: Request) -> Result<Response> {
     Ok((status, headers, Body::from(altered)).into_response())
 }
 
-/// The answers of a retrieval of four queries.
+/// The answers of a retrieval of four queries, or the quarters of a stream.
 fn answers(bytes: &mut [u8]) -> impl Iterator<Item = &mut [u8]> {
     bytes.chunks_exact_mut(bytes.len() / 4)
 }

@@ -456,7 +456,14 @@ async fn qido_refuses_nonsense() {
 
 #[tokio::test]
 async fn refusals_of_the_platform_keep_their_meaning() {
-    let cases: [(Refuse, StatusCode, &str); 4] = [
+    let cases: [(Refuse, StatusCode, &str); 5] = [
+        (
+            || ArchiveError::NoRoom {
+                why: "free space, then try again".into(),
+            },
+            StatusCode::INSUFFICIENT_STORAGE,
+            "storage_full",
+        ),
         (
             || ArchiveError::Denied {
                 reason: "HRESCH is not permitted".into(),

@@ -79,6 +79,8 @@ pub(crate) struct Exchange {
     pub(crate) choice: Option<Slot>,
     pub(crate) randomness: Vec<Piece>,
     pub(crate) query: Long,
+    #[serde(default)]
+    pub(crate) partial_answers: Option<Vec<Long>>,
     pub(crate) answer: Option<Long>,
     pub(crate) slot: Option<Long>,
 }
