@@ -4,6 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
+use harpo_oblivious::GenerationInfo;
 use harpo_protocol::id::GenerationId;
 use harpo_protocol::sign::VerifyingKey;
 use harpo_protocol::stack::{GenerationStatus, SealRequest};
@@ -18,6 +19,7 @@ use crate::events::{Event, EventLog};
 use crate::gate::Gate;
 use crate::residents::{self, Residents};
 use crate::scanner::Scanner;
+use crate::sealing::kept::Kept;
 use crate::slots::Slots;
 use crate::store::{Begin, State, Store};
 
@@ -30,6 +32,8 @@ pub(crate) struct Cloud {
     pub(crate) store: Store,
     pub(crate) slots: Slots,
     pub(crate) residents: Residents,
+    /// Where encoded generations are kept, if they are.
+    pub(crate) kept: Option<Kept>,
     pub(crate) scanner: Scanner,
     pub(crate) events: EventLog,
     /// Verifies tickets.
@@ -115,7 +119,7 @@ impl Cloud {
             .await?
             .ok_or(Error::NotFound("generation"))?;
         if generation.state == State::Open {
-            self.residents.fits(id, info.encoded_bytes()?)?;
+            self.residents.fits(id, self.memory_for(&info)?)?;
         }
         if self.store.begin_seal(id, request).await? == Begin::Started {
             self.enqueue(id);
@@ -162,7 +166,21 @@ impl Cloud {
             self.store.retire(id).await?;
         }
         self.residents.remove(id);
+        self.forget_encoded(id)?;
         self.slots.remove(id).await
+    }
+
+    /// Removes what is kept of an encoded generation.
+    pub(crate) fn forget_encoded(&self, id: GenerationId) -> Result<(), Error> {
+        self.kept.as_ref().map_or(Ok(()), |kept| kept.remove(id))
+    }
+
+    /// Memory to set aside for a generation. Of a mapped file the system holds as much as it has room for.
+    pub(crate) fn memory_for(&self, info: &GenerationInfo) -> Result<u64, Error> {
+        match self.kept {
+            Some(_) => Ok(0),
+            None => Ok(info.encoded_bytes()?),
+        }
     }
 
     /// Removes the objects of generations that are gone: a crash came between the two.
@@ -171,6 +189,18 @@ impl Cloud {
             let known = self.store.generation(id).await?;
             if known.is_none_or(|generation| generation.state == State::Retired) {
                 self.slots.remove(id).await?;
+            }
+        }
+        for id in self
+            .kept
+            .iter()
+            .map(Kept::generations)
+            .collect::<Result<Vec<_>, _>>()?
+            .concat()
+        {
+            let known = self.store.generation(id).await?;
+            if known.is_none_or(|generation| generation.state == State::Retired) {
+                self.forget_encoded(id)?;
             }
         }
         Ok(())

@@ -39,12 +39,36 @@ pub struct CloudConfig {
     /// Health, without TLS. Default `127.0.0.1:8611`.
     #[serde(default = "admin")]
     pub admin: AdminConfig,
+    /// The sealed generations.
+    #[serde(default)]
+    pub stack: StackConfig,
     /// What the cloud puts up with.
     #[serde(default)]
     pub limits: Limits,
     /// The program's own log (not the event log, which is always written).
     #[serde(default)]
     pub log: LogConfig,
+}
+
+/// `[stack]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StackConfig {
+    /// Where encoded generations are, from which queries are answered. Default in memory.
+    pub encoded: EncodedForm,
+}
+
+/// Where encoded generations are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EncodedForm {
+    /// In memory, on huge pages where the system gives them: the quickest to scan. Encoded again from the slots at each
+    /// start.
+    #[default]
+    Memory,
+    /// In files that are mapped into memory: a start checks their digests instead of encoding, and an interrupted
+    /// sealing goes on. Takes as much disk as the other takes memory; `memory_limit_mib` does not count it.
+    Mapped,
 }
 
 /// `[limits]`.
@@ -55,7 +79,7 @@ pub struct Limits {
     pub max_slot_bytes: u32,
     /// Slots that are received at the same time; further ones wait. Each is held in memory. Default 4.
     pub slot_uploads_at_once: u32,
-    /// Memory for encoded generations, in MiB; they take 3.4 times the size of their slots. Sealing what does not
+    /// Memory for encoded generations, in MiB; they take 3 to 3.4 times the size of their slots. Sealing what does not
     /// fit is refused. Default 0: three quarters of the machine's memory.
     pub memory_limit_mib: u64,
     /// Retrievals with a good ticket that are received or answered at the same time; further ones are told when to
@@ -138,6 +162,7 @@ impl CloudConfig {
             listen: listen(),
             data_dir: data_dir.into(),
             admin: admin(),
+            stack: StackConfig::default(),
             limits: Limits::default(),
             log: LogConfig::default(),
         }
@@ -165,6 +190,12 @@ impl CloudConfig {
     #[must_use]
     pub fn objects_dir(&self) -> PathBuf {
         self.data_dir.join("objects")
+    }
+
+    /// Encoded generations, if they are kept.
+    #[must_use]
+    pub fn encoded_dir(&self) -> PathBuf {
+        self.data_dir.join("encoded")
     }
 
     /// The event log ([`crate::events`]).

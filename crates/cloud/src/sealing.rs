@@ -12,7 +12,7 @@ use harpo_service::causes::in_one_line;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::encode::{Done, Failure, encode};
+use self::encode::{Done, Failure, Fresh, encode};
 use crate::Error;
 use crate::cloud::Cloud;
 use crate::events::Event;
@@ -20,6 +20,7 @@ use crate::residents;
 use crate::store::{Generation, HintRecord, Sealed, State};
 
 mod encode;
+pub(crate) mod kept;
 mod reader;
 
 /// Between attempts at a generation whose encoding failed for a reason that may pass.
@@ -88,7 +89,7 @@ async fn process(
         State::Open | State::Retired => Ok(()),
         State::Sealing(request) => {
             let info = residents::info(&request.figures)?;
-            cloud.residents.reserve(id, info.encoded_bytes()?)?;
+            cloud.residents.reserve(id, cloud.memory_for(&info)?)?;
             seal(cloud, id, request, info, stop).await
         }
         State::Sealed(request, sealed) => {
@@ -106,7 +107,7 @@ fn reserve_or_fail(cloud: &Cloud, generation: &Generation) -> Result<bool, Error
     let (State::Sealing(request) | State::Sealed(request, _)) = &generation.state else {
         return Ok(false);
     };
-    let bytes = residents::info(&request.figures)?.encoded_bytes()?;
+    let bytes = cloud.memory_for(&residents::info(&request.figures)?)?;
     match cloud.residents.reserve(generation.id, bytes) {
         Ok(()) => Ok(true),
         Err(error) => {
@@ -126,12 +127,8 @@ async fn seal(
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     tracing::info!(generation = %id, slots = request.figures.slots, "sealing");
-    let Done {
-        resident,
-        hint,
-        read_back,
-    } = match encode(cloud, id, info, stop).await {
-        Ok(encoded) => encoded,
+    let (resident, fresh) = match encode(cloud, id, info, false, stop).await {
+        Ok(Done { resident, fresh }) => (resident, fresh.ok_or(Error::TaskLost)?),
         Err(Failure::Damaged(slots)) => {
             tracing::error!(generation = %id, damaged = slots.len(), "slots are damaged; they must be written again");
             cloud.store.reopen(id, &slots).await?;
@@ -140,11 +137,13 @@ async fn seal(
         }
         Err(Failure::Other(error)) => return Err(error),
     };
+    let Fresh { hint, read_back } = fresh;
     if read_back != request.slots {
         // Trust hears of it when it asks again: what is recorded now is another digest than its request's.
         tracing::error!(generation = %id, %read_back, requested = %request.slots, "what is stored is not what was to be sealed");
         cloud.store.reopen(id, &[]).await?;
         cloud.residents.remove(id);
+        cloud.forget_encoded(id)?;
         return Ok(());
     }
     let record = HintRecord {
@@ -170,6 +169,7 @@ async fn seal(
     } else {
         // Retired meanwhile.
         cloud.residents.remove(id);
+        cloud.forget_encoded(id)?;
         cloud.slots.remove(id).await?;
     }
     Ok(())
@@ -183,7 +183,7 @@ async fn load(
     sealed: Sealed,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
-    let done = match encode(cloud, id, info, stop).await {
+    let done = match encode(cloud, id, info, true, stop).await {
         Ok(encoded) => encoded,
         Err(Failure::Damaged(damaged)) => {
             let why = format!(
@@ -197,23 +197,32 @@ async fn load(
         }
         Err(Failure::Other(error)) => return Err(error),
     };
-    if done.read_back != sealed.read_back {
-        let why = "its slots are others than when it was sealed; restore database and objects from one backup, then restart";
-        tracing::error!(generation = %id, "{why}");
-        cloud.residents.failed(id, why.to_owned());
-        return Ok(());
-    }
-    if sha256(&done.hint) != sealed.hint.digest {
-        let why = "its hint comes out differently than when it was sealed; use the program version that sealed it";
+    if let Some(why) = done.fresh.as_ref().and_then(|fresh| differs(fresh, sealed)) {
         tracing::error!(generation = %id, "{why}");
         cloud.residents.failed(id, why.to_owned());
         return Ok(());
     }
     if !cloud.slots.has_hint(id, sealed.hint).await? {
         tracing::warn!(generation = %id, "the stored hint was missing or damaged; written again");
-        cloud.slots.keep_hint(id, done.hint).await?;
+        let hint = match done.fresh {
+            Some(fresh) => fresh.hint,
+            None => done.resident.0.hint().to_bytes(),
+        };
+        cloud.slots.keep_hint(id, hint).await?;
     }
     cloud.residents.ready(id, done.resident);
     tracing::info!(generation = %id, "loaded");
     Ok(())
+}
+
+/// Why a sealed generation that was encoded again cannot be used.
+fn differs(fresh: &Fresh, sealed: Sealed) -> Option<&'static str> {
+    if fresh.read_back != sealed.read_back {
+        return Some(
+            "its slots are others than when it was sealed; restore database and objects from one backup, then restart",
+        );
+    }
+    (sha256(&fresh.hint) != sealed.hint.digest).then_some(
+        "its hint comes out differently than when it was sealed; use the program version that sealed it",
+    )
 }

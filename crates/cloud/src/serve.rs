@@ -18,12 +18,13 @@ use harpo_service::{enrol, files};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::cloud::Cloud;
-use crate::config::CloudConfig;
+use crate::config::{CloudConfig, EncodedForm};
 use crate::enrol::{EnrolError, Enrolment};
 use crate::events::EventLog;
 use crate::gate::Gate;
 use crate::residents::Residents;
 use crate::scanner::Scanner;
+use crate::sealing::kept::Kept;
 use crate::slots::Slots;
 use crate::store::{MIGRATOR, Store};
 use crate::{Error, api, sealing};
@@ -185,6 +186,7 @@ async fn open(
             &config.limits,
         ),
         residents: Residents::new(config.limits.memory_mib()),
+        kept: kept(config)?,
         scanner: Scanner::start(Duration::from_millis(config.limits.gather_milliseconds))?,
         events: EventLog::open(&log).map_err(Error::file("open", &log))?,
         trust_key: enrolment.trust_key,
@@ -198,6 +200,20 @@ async fn open(
     };
     cloud.remove_leftovers().await?;
     Ok((Arc::new(cloud), queue))
+}
+
+/// Where encoded generations are kept. What an earlier configuration left there is removed if they are not.
+fn kept(config: &CloudConfig) -> Result<Option<Kept>, Error> {
+    let dir = config.encoded_dir();
+    match config.stack.encoded {
+        EncodedForm::Mapped => Kept::open(&dir).map(Some),
+        EncodedForm::Memory => match std::fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::file("remove", &dir)(error))
+            }
+            _ => Ok(None),
+        },
+    }
 }
 
 /// Takes the folder for this process.

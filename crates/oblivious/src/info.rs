@@ -17,6 +17,10 @@ pub struct Shape {
     interleave: u32,
 }
 
+/// Most slots that share a polynomial, with every parameter set.
+const MAX_INTERLEAVE: u32 = 2048;
+/// Most polynomials of a generation, with every parameter set.
+const MAX_POLYS: u32 = 1024;
 /// Largest slot, in bytes (256 MiB).
 const MAX_SLOT_BYTES: u32 = 1 << 28;
 
@@ -28,7 +32,7 @@ impl Shape {
     /// A generation of `slots` slots of `slot_bytes` bytes, `interleave` (t) of which share a polynomial.
     ///
     /// # Errors
-    /// [`Error::BadShape`] if a figure is zero, a slot is over 256 MiB, t is no power of two or is over n, or there are
+    /// [`Error::BadShape`] if a figure is zero, a slot is over 256 MiB, t is no power of two or is over 2048, or there are
     /// more polynomials than any parameter set allows.
     pub fn new(slots: u32, slot_bytes: u32, interleave: u32) -> Result<Self, Error> {
         if slots == 0 || slot_bytes == 0 {
@@ -37,9 +41,9 @@ impl Shape {
         if slot_bytes > MAX_SLOT_BYTES {
             return Err(Error::BadShape("a slot has at most 256 MiB"));
         }
-        if !interleave.is_power_of_two() || interleave as usize > Params::DEFAULT.degree {
+        if !interleave.is_power_of_two() || interleave > MAX_INTERLEAVE {
             return Err(Error::BadShape(
-                "the interleaving must be a power of two, at most n",
+                "the interleaving must be a power of two, at most 2048",
             ));
         }
         let shape = Shape {
@@ -47,7 +51,7 @@ impl Shape {
             slot_bytes,
             interleave,
         };
-        if shape.polys() > Params::DEFAULT.max_polys {
+        if shape.polys() > MAX_POLYS {
             return Err(Error::BadShape(
                 "too many polynomials; use a larger interleaving or fewer slots",
             ));

@@ -101,7 +101,7 @@ const BUNDLE_FAILURE_LOG2: f64 = -40.0;
 
 impl Params {
     /// The parameter set that new generations use.
-    pub const DEFAULT: &'static Params = &TABLE[0];
+    pub const DEFAULT: &'static Params = &TABLE[1];
 
     /// All parameter sets, oldest first.
     #[must_use]

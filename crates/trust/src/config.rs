@@ -11,6 +11,7 @@ use harpo_protocol::time::Timestamp;
 use harpo_service::config::{AdminConfig, LogConfig};
 use serde::Deserialize;
 
+use crate::ring::{HINT_NOISE, MAX_INTERLEAVE, MAX_POLYS, ParameterSet};
 use crate::stack::Bounds;
 
 /// The sample configuration, which says what the defaults are.
@@ -110,8 +111,11 @@ impl Default for LayoutConfig {
 pub struct Ring {
     /// Row of the parameter table in `docs/oblivious-encoding.md`.
     pub parameter_set: u16,
-    /// Slots that share a polynomial, a power of two; chosen from the layout if left out.
+    /// Slots that share a polynomial, a power of two; chosen from the layout and `queries_per_hint` if left out.
     pub interleave: Option<u32>,
+    /// Queries that a hospital is expected to make over a generation: one for each slot of each bundle that it reads,
+    /// over the time that it keeps the generation's hint. More of them make uploads smaller and hints larger.
+    pub queries_per_hint: u64,
     /// Most generations in a stack.
     pub max_generations_per_stack: u32,
     /// Most polynomials, ⌈slots/interleave⌉ for each generation, in a stack.
@@ -121,8 +125,9 @@ pub struct Ring {
 impl Default for Ring {
     fn default() -> Self {
         Self {
-            parameter_set: 1,
+            parameter_set: 2,
             interleave: None,
+            queries_per_hint: 64,
             max_generations_per_stack: 32,
             max_polynomials_per_stack: MAX_POLYS,
         }
@@ -319,12 +324,19 @@ impl TrustConfig {
             generations,
             polynomials,
         } = self.stack_bounds();
+        let Some(set) = ParameterSet::by_number(self.ring.parameter_set) else {
+            return complain(format!(
+                "ring.parameter_set is {}; this version knows 1 and 2",
+                self.ring.parameter_set
+            ));
+        };
         let noise = u64::from(polynomials) + HINT_NOISE * u64::from(generations);
-        if generations == 0 || polynomials > MAX_POLYS || noise > MAX_NOISE {
+        let max_noise = set.max_noise;
+        if generations == 0 || polynomials > MAX_POLYS || noise > max_noise {
             return complain(format!(
                 "ring.max_generations_per_stack is {generations} and ring.max_polynomials_per_stack is \
                  {polynomials}; a stack has 1 to {MAX_POLYS} polynomials, and answers are exact only while \
-                 polynomials + {HINT_NOISE} · generations is at most {MAX_NOISE}"
+                 polynomials + {HINT_NOISE} · generations is at most {max_noise}"
             ));
         }
         let interleave = self.interleave();
@@ -393,46 +405,26 @@ impl TrustConfig {
         }
     }
 
-    /// The interleaving of new generations: as configured, or by [`interleave`].
+    /// The interleaving of new generations: as configured, or the cheapest for hospitals.
     pub fn interleave(&self) -> u32 {
-        self.ring.interleave.unwrap_or_else(|| {
-            interleave(self.layout().slots, u64::from(self.layout().slot_bytes()))
-        })
+        self.interleave_for(&self.layout())
+    }
+
+    /// The interleaving of a generation of this layout.
+    pub(crate) fn interleave_for(&self, layout: &Layout) -> u32 {
+        let chosen = || {
+            let set = ParameterSet::by_number(self.ring.parameter_set)?;
+            let queries = self.ring.queries_per_hint;
+            Some(set.interleave(layout.slots, layout.slot_bytes(), queries))
+        };
+        // An unknown set was refused when the configuration was read.
+        self.ring.interleave.or_else(chosen).unwrap_or(1)
     }
 
     /// Validity of parties' certificates.
     pub fn validity(&self) -> Duration {
         Duration::from_secs(u64::from(self.certificates.validity_days) * 24 * 3600)
     }
-}
-
-/// Most polynomials of a stack (docs/oblivious-encoding.md 3.5).
-const MAX_POLYS: u32 = 1024;
-/// What the hint of one generation costs as noise, in polynomials (docs/oblivious-encoding.md 8.4).
-const HINT_NOISE: u64 = 65;
-/// Where the noise bound lies, in polynomials: 1024 in 39 generations are the most that it lets through.
-const MAX_NOISE: u64 = 1024 + 39 * HINT_NOISE;
-const MAX_INTERLEAVE: u32 = 2048;
-/// Bytes of one polynomial of a query: 2,048 coefficients of 54 bits.
-const POLY_BYTES: u64 = 2048 * 54 / 8;
-/// Queries for each download of the hints, about.
-const QUERIES: u64 = 64;
-
-/// Slots that share a polynomial: the power of two that costs a consumer the fewest bytes over 64 queries,
-/// where each query sends ⌈slots / t⌉ polynomials of 13,824 bytes and the hint, downloaded once, has about
-/// 1.58 t slots' bytes (docs/oblivious-encoding.md). For 64 slots of 4 MiB it is 4. Depends on
-/// public figures only.
-pub fn interleave(slots: u32, slot_bytes: u64) -> u32 {
-    let largest = slots.next_power_of_two().min(MAX_INTERLEAVE);
-    (0..=largest.ilog2())
-        .map(|log| 1u32 << log)
-        .filter(|t| slots.div_ceil(*t) <= MAX_POLYS)
-        .min_by_key(|t| {
-            let upload = QUERIES * u64::from(slots.div_ceil(*t)) * POLY_BYTES;
-            let hint = u64::from(*t) * slot_bytes * 158 / 100;
-            (upload + hint, *t)
-        })
-        .unwrap_or(largest)
 }
 
 #[cfg(test)]
@@ -469,7 +461,9 @@ mod tests {
             "[ring]\ninterleave = 3",
             "[layout]\nslots_per_generation = 65536\n[ring]\ninterleave = 8",
             "[ring]\nmax_generations_per_stack = 0",
-            "[ring]\nmax_generations_per_stack = 40",
+            "[ring]\nparameter_set = 3",
+            "[ring]\nparameter_set = 1\nmax_generations_per_stack = 40",
+            "[ring]\nmax_generations_per_stack = 94",
             "[ring]\nmax_polynomials_per_stack = 0",
             "[ring]\nmax_polynomials_per_stack = 1025",
             // 64 slots, four to a polynomial.
@@ -484,8 +478,11 @@ mod tests {
     /// The largest numbers of generations in docs/oblivious-encoding.md 8.4.
     #[test]
     fn stacks_stay_below_the_noise_bound() {
-        for (polynomials, generations) in [(64, 53), (256, 50), (512, 46), (1024, 39)] {
+        let set_1 = [(1, 64, 53), (1, 256, 50), (1, 512, 46), (1, 1024, 39)];
+        let set_2 = [(2, 64, 108), (2, 256, 105), (2, 512, 101), (2, 1024, 93)];
+        for (set, polynomials, generations) in [set_1, set_2].concat() {
             let mut config = TrustConfig::default();
+            config.ring.parameter_set = set;
             config.ring.max_polynomials_per_stack = polynomials;
             config.ring.max_generations_per_stack = generations;
             assert_eq!(config.validate(), Ok(()), "{polynomials}, {generations}");
@@ -507,17 +504,5 @@ mod tests {
         assert_eq!(config.seal_moment(Timestamp(600_001)), Timestamp(600_001));
         config.mixing.seal_grid_seconds = u64::MAX;
         assert!(config.seal_moment(Timestamp(600_001)) > Timestamp(600_001));
-    }
-
-    #[test]
-    fn the_interleaving_follows_the_sizes() {
-        assert_eq!(interleave(64, 4 << 20), 4);
-        assert_eq!(interleave(512, 4 << 20), 8);
-        assert_eq!(interleave(1, 4 << 20), 1);
-        assert!([32, 64].contains(&interleave(16_384, 4 << 20)));
-        for slots in [1, 2, 3, 100, 65_536] {
-            let t = interleave(slots, 1024);
-            assert!(t.is_power_of_two() && t <= MAX_INTERLEAVE && slots.div_ceil(t) <= MAX_POLYS);
-        }
     }
 }

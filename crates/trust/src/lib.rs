@@ -27,6 +27,7 @@ pub mod policy;
 mod quota;
 mod refusals;
 mod release;
+mod ring;
 mod search;
 mod serve;
 mod stack;

@@ -11,9 +11,15 @@ use crate::Error;
 use crate::cloud::Cloud;
 use crate::residents::Resident;
 
-/// A generation that was encoded.
+/// A generation that can answer.
 pub(super) struct Done {
     pub(super) resident: Resident,
+    /// What was computed for it, unless everything was kept.
+    pub(super) fresh: Option<Fresh>,
+}
+
+/// What encoding from the slots gives besides.
+pub(super) struct Fresh {
     pub(super) hint: Vec<u8>,
     /// `slots_digest` of what was read for it.
     pub(super) read_back: Digest,
@@ -32,11 +38,13 @@ impl From<Error> for Failure {
     }
 }
 
-/// Reads the slots back, checks each against its digest, encodes them, and computes the hint.
+/// Reads the slots back, checks each against its digest, encodes them, and computes the hint; or takes what is kept of a
+/// generation that is `sealed`.
 pub(super) async fn encode(
     cloud: &Cloud,
     id: GenerationId,
     info: GenerationInfo,
+    sealed: bool,
     stop: &CancellationToken,
 ) -> Result<Done, Failure> {
     let digests = cloud.store.slot_digests(id).await?;
@@ -47,9 +55,13 @@ pub(super) async fn encode(
         runtime: Handle::current(),
         stop: stop.clone(),
     };
-    tokio::task::spawn_blocking(move || in_memory(&reader, &info))
-        .await
-        .map_err(|_| Error::TaskLost)?
+    let kept = cloud.kept.clone();
+    tokio::task::spawn_blocking(move || match kept {
+        Some(kept) => kept.encode(&reader, &info, sealed),
+        None => in_memory(&reader, &info),
+    })
+    .await
+    .map_err(|_| Error::TaskLost)?
 }
 
 fn in_memory(reader: &Reader, info: &GenerationInfo) -> Result<Done, Failure> {
@@ -61,12 +73,15 @@ fn in_memory(reader: &Reader, info: &GenerationInfo) -> Result<Done, Failure> {
     let found = reading.finish().map_err(Failure::Damaged)?;
     Ok(Done {
         resident: Resident(encoded),
-        hint: hint.to_bytes(),
-        read_back: slots_digest(found),
+        fresh: Some(Fresh {
+            hint: hint.to_bytes(),
+            read_back: slots_digest(found),
+        }),
     })
 }
 
-fn refused(error: EncodeError<Error>) -> Error {
+/// What sealing failed of.
+pub(super) fn refused(error: EncodeError<Error>) -> Error {
     match error {
         EncodeError::Refused(error) => Error::Engine(error),
         EncodeError::Read { source, .. } => source,

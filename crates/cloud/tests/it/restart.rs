@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use harpo_cloud::StartError;
+use harpo_cloud::config::EncodedForm;
 use harpo_cloud::events::Event;
 use harpo_protocol::stack::GenerationStatus;
 use harpo_service::http::Client;
@@ -59,6 +60,62 @@ async fn a_restart_keeps_generations_hints_and_spent_tickets() {
         403,
         "expired",
     );
+    cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mapped_generations_are_there_after_a_restart_and_go_with_the_setting() {
+    let mut world = World::new();
+    world.config.stack.encoded = EncodedForm::Mapped;
+    // A mapped file is not counted.
+    world.config.limits.memory_limit_mib = 1;
+    let kept = world.config.encoded_dir();
+    let generation = Generation::with(3, 64, 64 << 10);
+    let cloud = world.start().await;
+    let hint = generation.write_and_seal(&world.trust(&cloud)).await;
+    let consumer = Consumer::new(&[&generation], &world.pass(&cloud, 10)).await;
+    cloud.stop().await;
+
+    let answer = async |cloud: &harpo_cloud::Running, pass: u8| {
+        let trust = world.trust(cloud);
+        assert_eq!(generation.sealed(&trust).await, hint);
+        let ticket = world.ticket(&[&generation], 1, pass);
+        let asked = consumer.ask(&ticket, &[Some((0, 63))]);
+        let answers = retrieve(&world.pass(cloud, pass), &asked.body).await;
+        assert_eq!(
+            consumer.open(asked, &answers.unwrap()),
+            [generation.slots[63].clone()]
+        );
+    };
+    // Slots are not read again when everything is kept: one that is damaged is not noticed here.
+    std::fs::write(world.slot_file(&generation, 5), b"damaged").unwrap();
+    let cloud = world.start().await;
+    answer(&cloud, 11).await;
+    cloud.stop().await;
+    std::fs::write(world.slot_file(&generation, 5), &generation.slots[5]).unwrap();
+
+    // A damaged file is encoded anew from the slots.
+    for entry in std::fs::read_dir(&kept).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "rows")
+        {
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes[1000] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+        }
+    }
+    let cloud = world.start().await;
+    answer(&cloud, 12).await;
+    cloud.stop().await;
+
+    let mut world = world;
+    world.config.stack.encoded = EncodedForm::Memory;
+    world.config.limits.memory_limit_mib = 100;
+    let cloud = world.start().await;
+    assert!(!kept.exists(), "nothing stays that is not used");
+    assert_eq!(generation.sealed(&world.trust(&cloud)).await, hint);
     cloud.stop().await;
 }
 

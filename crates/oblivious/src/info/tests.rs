@@ -1,5 +1,10 @@
 use super::*;
 
+/// Set 1.
+fn small() -> &'static Params {
+    Params::by_id(ParamSetId(1)).unwrap()
+}
+
 #[test]
 fn impossible_shapes_are_refused() {
     for (slots, slot_bytes, interleave) in [
@@ -23,7 +28,7 @@ fn impossible_shapes_are_refused() {
 
 #[test]
 fn sizes_of_the_documentation() {
-    let params = Params::DEFAULT;
+    let params = small();
     let slot = 4u64 << 20;
     let shape = Shape::new(512, 4 << 20, 8).unwrap();
     assert_eq!(shape.polys(), 64);
@@ -39,12 +44,12 @@ fn sizes_of_the_documentation() {
 }
 
 fn recommended(slots: u32, slot_bytes: u32) -> u32 {
-    Shape::recommended_interleave(Params::DEFAULT, slots, slot_bytes, QUERIES_PER_HINT)
+    Shape::recommended_interleave(small(), slots, slot_bytes, QUERIES_PER_HINT)
 }
 
 #[test]
 fn more_expected_queries_make_for_more_interleaving() {
-    let with = |queries| Shape::recommended_interleave(Params::DEFAULT, 512, 4 << 20, queries);
+    let with = |queries| Shape::recommended_interleave(small(), 512, 4 << 20, queries);
     assert!(with(1) < with(64) && with(64) < with(4096));
     // What interleaving saves in uploads is worth three times as much in the larger ring.
     let large = Params::by_id(ParamSetId(2)).unwrap();

@@ -4,7 +4,7 @@ use crate::ring::PRIMES_2048 as PRIMES;
 const N: usize = 2048;
 
 fn ring() -> &'static Ring {
-    Ring::of(crate::Params::DEFAULT)
+    Ring::of(crate::Params::by_id(crate::ParamSetId(1)).unwrap())
 }
 
 fn seed() -> Seed {

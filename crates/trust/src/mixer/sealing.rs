@@ -8,7 +8,6 @@ use rand_core::Rng as _;
 
 use super::{Mixer, Progress, proofs};
 use crate::audit::Event;
-use crate::config::interleave;
 use crate::error::{TrustError, damaged};
 use crate::store::generations::{self, Generation};
 use crate::store::{slots, stacks};
@@ -48,9 +47,7 @@ impl Mixer {
             slots: layout.slots,
             slot_bytes: layout.slot_bytes(),
             parameter_set: ring.parameter_set,
-            interleave: ring
-                .interleave
-                .unwrap_or_else(|| interleave(layout.slots, layout.slot_bytes().into())),
+            interleave: self.trust.config.interleave_for(layout),
             seed,
         }
     }

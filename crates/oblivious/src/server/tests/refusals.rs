@@ -205,7 +205,7 @@ fn values_out_of_range_are_refused() {
     };
     for residue in [0, 1, 2047, 2048, 4096, 8191] {
         let mut bytes = query.to_bytes();
-        let prime = u64::from(Params::DEFAULT.primes[residue / 2048 % 2]);
+        let prime = u64::from(world.stack.params().primes[residue / 2048 % 2]);
         set_bits(&mut bytes, 27, residue, prime);
         assert_eq!(reason(&bytes, 0), "a residue is not below its prime");
         set_bits(&mut bytes, 27, residue, prime - 1);
