@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use subtle::{ConditionallySelectable, ConstantTimeEq, ConstantTimeLess};
 
 use crate::ring::{
-    Batch, Coeff, Kernel, LANES, Ring, Row, Rows, Simd, Task, Values, add_rows, dot_tiles, inverse,
+    Batch, Coeff, Kernel, LANES, Ring, Row, Rows, Simd, Single, Task, Values, dot_tiles, inverse,
 };
 use crate::{Answer, Error, Params, Query, Shape, Stack, StackHint, bits, sample, wire};
 
@@ -252,10 +252,7 @@ impl Decode<'_> {
             for ((mask, lines), values) in masks.iter_mut().zip(hint.chunks_exact(run)).zip(values)
             {
                 *mask = [0; LANES];
-                dot_tiles(simd, prime, lines, &[values], |_, x| {
-                    let sum = add_rows(simd, prime, simd.load(mask), x);
-                    simd.store(sum, mask);
-                });
+                dot_tiles(simd, prime, lines, &[values], &mut Single(mask));
             }
             inverse(simd, prime, masks, ring.crt_scale(index));
         }

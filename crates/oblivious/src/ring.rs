@@ -18,7 +18,7 @@ pub(crate) use prime::Prime;
 pub(crate) use rows::Rows;
 pub use simd::Kernel;
 pub(crate) use simd::{Factor, LANES, Row, Simd, Task};
-pub(crate) use transform::{add_rows, dot_tiles, forward, inverse, reduce_loosely};
+pub(crate) use transform::{Column, Single, add_rows, dot_tiles, forward, inverse, reduce_loosely};
 
 /// Bits of a residue.
 pub(crate) const PRIME_BITS: u32 = 27;

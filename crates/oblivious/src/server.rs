@@ -11,8 +11,8 @@ pub use self::partial::PartialAnswer;
 pub use self::seal::{Buffers, Sealed, Sealer, Stripe};
 pub use self::storage::SharedBytes;
 
-use self::storage::{Pages, Storage};
-use crate::ring::Kernel;
+use self::storage::Storage;
+use crate::ring::{Kernel, Rows};
 use crate::{Answer, EncodeError, Error, GenerationInfo, Hint, Params, Query, QueryPart, Stack};
 
 /// One generation, ready to be scanned: about three times the size of its slots.
@@ -97,12 +97,12 @@ impl Encoded {
         })
     }
 
-    fn in_pages(info: &GenerationInfo, params: &'static Params, pages: Pages) -> Self {
+    fn in_memory(info: &GenerationInfo, params: &'static Params, rows: Rows) -> Self {
         Encoded {
             info: *info,
             digest: info.digest(),
             params,
-            storage: Storage::Pages(pages),
+            storage: Storage::Own(rows),
         }
     }
 

@@ -237,10 +237,12 @@ impl Task for Dots<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Vec<Row> {
         let mut sums = vec![[0; LANES]; self.factors.len()];
-        dot_tiles(simd, self.prime, self.lines, self.factors, |k, x| {
-            let sum = add_rows(simd, self.prime, simd.load(&sums[k]), x);
-            simd.store(sum, &mut sums[k]);
-        });
+        let mut outs: Vec<&mut [Row]> = sums.chunks_mut(1).collect();
+        let column = &mut Column {
+            outs: &mut outs,
+            at: 0,
+        };
+        dot_tiles(simd, self.prime, self.lines, self.factors, column);
         sums
     }
 }

@@ -166,15 +166,44 @@ pub(crate) fn inverse<S: Simd>(simd: S, prime: &Prime, rows: &mut [Row], factor:
     }
 }
 
-/// Adds sum over l of `lines[l] · factors[k][l]` to `sums[k]`, all modulo the prime. Every factor slice is as long as
-/// `lines`; residues are below the prime.
+/// Where sums of products go. Not a closure: one would not be compiled for the kernel's features.
+pub(crate) trait Sums {
+    /// The row of factor `k`.
+    fn row(&mut self, k: usize) -> &mut Row;
+}
+
+/// The one row of a single factor.
+pub(crate) struct Single<'a>(pub(crate) &'a mut Row);
+
+impl Sums for Single<'_> {
+    #[inline(always)]
+    fn row(&mut self, _: usize) -> &mut Row {
+        self.0
+    }
+}
+
+/// Row `at` of one slice for each factor.
+pub(crate) struct Column<'a, 'b> {
+    pub(crate) outs: &'a mut [&'b mut [Row]],
+    pub(crate) at: usize,
+}
+
+impl Sums for Column<'_, '_> {
+    #[inline(always)]
+    fn row(&mut self, k: usize) -> &mut Row {
+        &mut self.outs[k][self.at]
+    }
+}
+
+/// [`dot_tiles`] for one tile of `K` factors, the first of which is number `first`.
 #[inline(always)]
 fn dot<S: Simd, const K: usize>(
     simd: S,
     prime: &Prime,
     lines: &[Row],
     factors: [&[u32]; K],
-    mut emit: impl FnMut(usize, S::Vector),
+    first: usize,
+    sums: &mut impl Sums,
 ) {
     let mut start = 0;
     for lines in lines.chunks(MAX_PRODUCTS) {
@@ -194,42 +223,42 @@ fn dot<S: Simd, const K: usize>(
             let (low, high) = simd.split(wide);
             let high = scale(simd, prime, high, prime.carry);
             let low = scale(simd, prime, low, prime.one);
-            emit(k, reduce(simd, prime, simd.add(high, low)));
+            let x = reduce(simd, prime, simd.add(high, low));
+            let row = sums.row(first + k);
+            simd.store(add_rows(simd, prime, simd.load(row), x), row);
         }
         start += lines.len();
     }
 }
 
-/// Calls `emit(k, x)` with x whose sum modulo the prime is the sum over l of `lines[l] · factors[k][l]`, for every k.
-/// `emit` is called once per k and 1024 lines; x is below the prime.
+/// Adds the sum over l of `lines[l] · factors[k][l]` to row k of `sums`, modulo the prime, for every k. Every factor slice is
+/// as long as `lines`; residues are below the prime before and after.
 #[inline(always)]
 pub(crate) fn dot_tiles<S: Simd>(
     simd: S,
     prime: &Prime,
     lines: &[Row],
     factors: &[&[u32]],
-    mut emit: impl FnMut(usize, S::Vector),
+    sums: &mut impl Sums,
 ) {
     let mut done = 0;
     while done < factors.len() {
         let rest = &factors[done..];
         done += match rest {
             [a, b, c, d, e, f, g, h, ..] if S::TILE >= 8 => {
-                dot(simd, prime, lines, [a, b, c, d, e, f, g, h], |k, x| {
-                    emit(done + k, x)
-                });
+                dot(simd, prime, lines, [a, b, c, d, e, f, g, h], done, sums);
                 8
             }
             [a, b, c, d, ..] if S::TILE >= 4 => {
-                dot(simd, prime, lines, [a, b, c, d], |k, x| emit(done + k, x));
+                dot(simd, prime, lines, [a, b, c, d], done, sums);
                 4
             }
             [a, b, ..] if S::TILE >= 2 => {
-                dot(simd, prime, lines, [a, b], |k, x| emit(done + k, x));
+                dot(simd, prime, lines, [a, b], done, sums);
                 2
             }
             [a, ..] => {
-                dot(simd, prime, lines, [a], |k, x| emit(done + k, x));
+                dot(simd, prime, lines, [a], done, sums);
                 1
             }
             [] => 0,
@@ -281,14 +310,10 @@ impl Task for Multiply<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         for (row, value) in self.rows.iter_mut().zip(self.values) {
-            let mut product = *row;
-            dot(
-                simd,
-                self.prime,
-                &[*row],
-                [std::slice::from_ref(value)],
-                |_, x| simd.store(x, &mut product),
-            );
+            let mut product = [0; LANES];
+            let sums = &mut Single(&mut product);
+            let value = std::slice::from_ref(value);
+            dot(simd, self.prime, &[*row], [value], 0, sums);
             *row = product;
         }
     }

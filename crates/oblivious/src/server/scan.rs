@@ -3,9 +3,7 @@
 use rayon::prelude::*;
 
 use super::PartialAnswer;
-use crate::ring::{
-    Kernel, MAX_PRODUCTS, Ring, Row, Rows, Simd, Task, add_rows, dot_tiles, inverse,
-};
+use crate::ring::{Column, Kernel, MAX_PRODUCTS, Ring, Row, Rows, Simd, Task, dot_tiles, inverse};
 use crate::{Params, QueryPart, Shape, bits, wire};
 
 /// Blocks that one task works on together, so that what it reads of the queries stays in the nearest cache.
@@ -87,11 +85,11 @@ impl Task for Scan<'_, '_> {
                         let first = (block * ring.primes.len() + index) * ring.n * self.polys;
                         let lines = &self.rows[first + at..][..length];
                         let out = (block * ring.primes.len() + index) * outputs + output;
-                        dot_tiles(simd, prime, lines, &factors, |k, x| {
-                            let out = &mut self.outs[k][out];
-                            let sum = add_rows(simd, prime, simd.load(out), x);
-                            simd.store(sum, out);
-                        });
+                        let mut sums = Column {
+                            outs: &mut self.outs,
+                            at: out,
+                        };
+                        dot_tiles(simd, prime, lines, &factors, &mut sums);
                     }
                 }
             }

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use self::block::{BlockEncode, BlockHint};
 use super::Encoded;
-use super::storage::{Pages, ROW_BYTES};
+use super::storage::ROW_BYTES;
 use crate::ring::{Factors, Kernel, LANES, Ring, Row, Rows};
 use crate::{EncodeError, Error, GenerationInfo, Hint, Params, sample, wire};
 
@@ -37,7 +37,7 @@ pub struct Stripe {
 #[derive(Debug)]
 pub struct Buffers {
     plain: Vec<u8>,
-    rows: Pages,
+    rows: Rows,
     hint: Vec<u8>,
 }
 
@@ -139,7 +139,7 @@ impl Sealer {
         let blocks = self.blocks_per_stripe;
         Ok(Buffers {
             plain: vec![0; self.stripe_bytes()],
-            rows: Pages::zero(blocks * self.block_rows())?,
+            rows: pages(blocks * self.block_rows())?,
             hint: vec![0; blocks * self.block_hint_bytes()],
         })
     }
@@ -217,9 +217,9 @@ impl Sealer {
         mut done: impl FnMut(&Stripe, &[Row]),
     ) -> Result<Encoded, EncodeError<E>> {
         let rows = self.info.shape.blocks(self.params) * self.block_rows();
-        let mut pages = Pages::zero(rows)?;
+        let mut encoded = pages(rows)?;
         let mut plain = vec![0; self.stripe_bytes()];
-        let mut rest = pages.as_mut_slice();
+        let mut rest = encoded.as_mut_slice();
         for stripe in self.stripes() {
             let rows;
             (rows, rest) = rest.split_at_mut(stripe.blocks.len() * self.block_rows());
@@ -227,7 +227,7 @@ impl Sealer {
             self.encode_rows(&stripe, &plain, rows);
             done(&stripe, rows);
         }
-        Ok(Encoded::in_pages(&self.info, self.params, pages))
+        Ok(Encoded::in_memory(&self.info, self.params, encoded))
     }
 
     /// Fills `plain` with the stripe's piece of every slot.
@@ -305,4 +305,11 @@ impl Sealer {
     fn block_hint_bytes(&self) -> usize {
         self.ring.n * wire::row_bytes(self.params.hint_bits())
     }
+}
+
+/// Zero rows in pages of their own.
+fn pages(rows: usize) -> Result<Rows, Error> {
+    Rows::in_pages(rows).ok_or(Error::OutOfMemory {
+        bytes: rows.saturating_mul(ROW_BYTES),
+    })
 }

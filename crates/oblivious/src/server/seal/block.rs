@@ -1,7 +1,7 @@
 //! One block of a generation: sixteen chunks of every slot.
 
 use crate::ring::{
-    Factors, LANES, Ring, Row, Simd, Task, dot_tiles, forward, inverse, reduce_loosely,
+    Factors, LANES, Ring, Row, Simd, Single, Task, dot_tiles, forward, inverse, reduce_loosely,
 };
 use crate::{Params, Shape, bits, wire};
 
@@ -138,8 +138,8 @@ impl Task for BlockHint<'_> {
             for ((sum, lines), factors) in
                 sums.iter_mut().zip(rows.chunks_exact(polys)).zip(factors)
             {
-                // A stack has at most 1024 polynomials, so this emits once.
-                dot_tiles(simd, prime, lines, &[factors], |_, x| simd.store(x, sum));
+                *sum = [0; LANES];
+                dot_tiles(simd, prime, lines, &[factors], &mut Single(sum));
             }
             inverse(simd, prime, sums, ring.crt_scale(index));
         }
