@@ -118,6 +118,10 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct Consult(Arc<Inner>);
 
+/// Bundles that are decoded and opened at the same time. Waiting for it begins after the retrieval has ended, so that it does
+/// not show to the cloud.
+const OPENED_AT_ONCE: usize = 4;
+
 #[derive(Debug)]
 struct Inner {
     party: Arc<Party>,
@@ -128,6 +132,7 @@ struct Inner {
     decision_lasts: Duration,
     failure_holdoff: Duration,
     retrievals: Semaphore,
+    openings: Semaphore,
     decisions: Remembered<(Requester, BundleId), ()>,
     located: Remembered<(Requester, String), Vec<BundleId>>,
     failures: Remembered<BundleId, Arc<ConsultError>>,
@@ -159,6 +164,7 @@ impl Consult {
             decision_lasts: settings.decision_lasts,
             failure_holdoff: settings.failure_holdoff,
             retrievals: Semaphore::new(settings.retrievals_at_once.max(1)),
+            openings: Semaphore::new(OPENED_AT_ONCE),
             decisions: Remembered::default(),
             located: Remembered::default(),
             failures: Remembered::default(),

@@ -157,6 +157,11 @@ impl Inner {
                 }
             }
         };
+        let _opening = self
+            .openings
+            .acquire()
+            .await
+            .map_err(|_| ConsultError::Stopping)?;
         let shelf = self.library.shelf(manifest.bundle);
         let scratch = scratch_file(self.library.dir())?;
         let (opened, progress) = (manifest.clone(), progress.clone());
