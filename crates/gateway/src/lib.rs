@@ -25,6 +25,7 @@ pub(crate) mod testing;
 pub mod trust_client;
 pub mod users;
 pub mod web;
+pub mod within;
 
 /// Runs what blocks on disk or processor where blocking is allowed.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {

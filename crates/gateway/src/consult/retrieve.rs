@@ -45,6 +45,7 @@ use crate::blocking;
 use crate::cloud_client::{CloudClient, ConnectError};
 use crate::hints::HeldStack;
 use crate::seal::scratch_file;
+use crate::within::{Pace, TooSlow};
 
 /// For queries being made, and for answers being decoded.
 const WORKING_MEMORY: u64 = 128 << 20;
@@ -60,6 +61,9 @@ pub enum RetrieveError {
     /// The cloud refused or is away.
     #[error("the cloud did not answer the retrieval")]
     Cloud(#[source] ClientError),
+    /// The cloud answers, but so slowly that it would keep us for ever.
+    #[error("the cloud's answer trickles")]
+    TooSlow(#[source] TooSlow),
     /// The connection broke and could not be made anew.
     #[error("the connection to the cloud broke and could not be made anew")]
     Reconnect(#[source] ConnectError),
@@ -101,6 +105,8 @@ pub struct Patience {
     pub busy_tries: u32,
     /// How long it waits before, unless the cloud says.
     pub busy_pause: Duration,
+    /// How long what the cloud sends may take as a whole; what takes longer counts as broken off.
+    pub pace: Pace,
 }
 
 impl Default for Patience {
@@ -113,6 +119,7 @@ impl Default for Patience {
             },
             busy_tries: 20,
             busy_pause: Duration::from_secs(2),
+            pace: Pace::default(),
         }
     }
 }

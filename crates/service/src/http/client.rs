@@ -20,6 +20,11 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a refusal that are read.
 const REFUSAL_BYTES: usize = 64 << 10;
+/// How long a refusal's body may take in all.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest pause that the other side is granted when it asks for one: what it says is its word alone, and may not
+/// put anybody to sleep for good.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// A client of the party at one base address. Follows no redirects, uses no proxies; connecting may
 /// take 5 s, and an answer may pause for 60 s.
@@ -322,9 +327,11 @@ impl Response {
             .headers()
             .get(header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.parse().ok())
-            .map(Duration::from_secs);
-        let body = self.bytes(REFUSAL_BYTES).await.unwrap_or_default();
+            .and_then(|value| value.parse::<u64>().ok())
+            .map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
+        // A body that trickles may not keep the caller either: the status says enough.
+        let body = tokio::time::timeout(REFUSAL_TIMEOUT, self.bytes(REFUSAL_BYTES)).await;
+        let body = body.ok().and_then(Result::ok).unwrap_or_default();
         let (code, message) = match serde_json::from_slice::<ErrorBody>(&body) {
             Ok(body) => (body.error.code, body.error.message),
             Err(_) => (

@@ -104,6 +104,13 @@ fn routes() -> Router {
                 Err::<(), _>(ApiError::unavailable("not_yet", "come back", after))
             }),
         )
+        .route(
+            "/much-later",
+            get(async || {
+                let after = Duration::from_secs(u64::MAX);
+                Err::<(), _>(ApiError::unavailable("not_yet", "never", after))
+            }),
+        )
         .route("/echo", post(async |body: Body| body))
         .merge(limit_body(limited, 1 << 20))
 }
@@ -302,6 +309,9 @@ async fn refusals_have_one_shape_and_the_client_reads_it() {
     let later = client.get("/later").send().await.unwrap_err();
     assert_eq!(later.retry_after(), Some(Duration::from_secs(2)));
     assert!(later.is_transient() && !missing.is_transient());
+    // Nobody is put to sleep for good.
+    let never = client.get("/much-later").send().await.unwrap_err();
+    assert_eq!(never.retry_after(), Some(Duration::from_secs(600)));
     // And the server still works.
     let hello = Greeting {
         words: "hello".into(),

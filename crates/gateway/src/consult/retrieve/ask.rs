@@ -8,6 +8,7 @@ use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use harpo_service::causes::in_one_line;
@@ -18,6 +19,7 @@ use tracing::info;
 use super::super::progress::{Phase, Progress};
 use super::{Place, RetrieveError};
 use crate::cloud_client::{CloudClient, ConnectError};
+use crate::within::TooSlow;
 
 /// What is asked for with one ticket: parts of one size, in order.
 pub(in super::super) trait Request: Sync {
@@ -50,6 +52,45 @@ pub(in super::super) struct Region<'a> {
 pub(in super::super) struct Asking<'a, 'b> {
     cloud: CloudClient,
     place: &'a Place<'b>,
+}
+
+/// Why a request did not bring everything.
+enum Failure {
+    Cloud(ClientError),
+    TooSlow(TooSlow),
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::Cloud(error)
+    }
+}
+
+impl From<Failure> for RetrieveError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Cloud(error) => Self::Cloud(error),
+            Failure::TooSlow(error) => Self::TooSlow(error),
+        }
+    }
+}
+
+impl Failure {
+    /// Whether a cloud that has spent nothing is busy, and when it wants to be asked again if it said so.
+    fn busy(&self) -> Option<Option<Duration>> {
+        match self {
+            Self::Cloud(error) if error.code() == Some("busy") => Some(error.retry_after()),
+            _ => None,
+        }
+    }
+
+    /// In short, for the log.
+    fn cause(&self) -> String {
+        match self {
+            Self::Cloud(error) => in_one_line(error),
+            Self::TooSlow(error) => in_one_line(error),
+        }
+    }
 }
 
 /// What has happened with one ticket.
@@ -96,29 +137,29 @@ impl<'a, 'b> Asking<'a, 'b> {
         };
         let patience = self.place.patience;
         loop {
-            let Err(error) = self.attempt(request, region, &mut course).await? else {
+            let Err(failure) = self.attempt(request, region, &mut course).await? else {
                 return Ok(course.kept?);
             };
             if course.received == u64::from(request.parts()) * region.part_bytes {
                 // It broke after the last byte.
                 return Ok(course.kept?);
             }
-            match error.code() {
-                Some("busy") if course.busy < patience.busy_tries => {
-                    course.busy += 1;
-                    let pause = error.retry_after().unwrap_or(patience.busy_pause);
-                    self.place.clock.sleep(pause).await;
-                }
-                None if self.is_broken(&error) && course.broken < patience.resumptions => {
-                    info!(
-                        cause = %in_one_line(&error),
-                        "the connection to the cloud broke; the retrieval goes on over another"
-                    );
-                    course.resumes = true;
-                    self.place.progress.resumes();
-                    self.reconnect(&mut course, rng).await?;
-                }
-                _ => return Err(RetrieveError::Cloud(error)),
+            if let Some(pause) = failure.busy()
+                && course.busy < patience.busy_tries
+            {
+                course.busy += 1;
+                let pause = pause.unwrap_or(patience.busy_pause);
+                self.place.clock.sleep(pause).await;
+            } else if self.is_broken(&failure) && course.broken < patience.resumptions {
+                info!(
+                    cause = %failure.cause(),
+                    "the connection to the cloud broke; the retrieval goes on over another"
+                );
+                course.resumes = true;
+                self.place.progress.resumes();
+                self.reconnect(&mut course, rng).await?;
+            } else {
+                return Err(failure.into());
             }
             self.begin_again(request, region, &mut course);
         }
@@ -126,11 +167,15 @@ impl<'a, 'b> Asking<'a, 'b> {
 
     /// Whether it was the transport, and something had been sent over it. A cloud that cannot be reached in
     /// the first place is not waited for.
-    fn is_broken(&self, error: &ClientError) -> bool {
-        let ClientError::Unreachable { source, .. } = error else {
-            return false;
-        };
-        !source.is_connect() || self.place.progress.wire().up > 0
+    fn is_broken(&self, failure: &Failure) -> bool {
+        match failure {
+            Failure::Cloud(ClientError::Unreachable { source, .. }) => {
+                !source.is_connect() || self.place.progress.wire().up > 0
+            }
+            Failure::Cloud(_) => false,
+            // A cloud that trickles may not keep us for ever.
+            Failure::TooSlow(_) => true,
+        }
     }
 
     /// Waits, and connects anew; trust, which gives the pass, may be away as well.
@@ -175,7 +220,7 @@ impl<'a, 'b> Asking<'a, 'b> {
         request: &impl Request,
         region: Region<'_>,
         course: &mut Course,
-    ) -> Result<Result<(), ClientError>, RetrieveError> {
+    ) -> Result<Result<(), Failure>, RetrieveError> {
         let from = course.whole(region);
         let before = self.place.progress.wire().up;
         let resumes = course.resumes;
@@ -188,9 +233,17 @@ impl<'a, 'b> Asking<'a, 'b> {
         Ok(match answer {
             Ok(answer) => {
                 let expected = u64::from(request.parts()) * region.part_bytes;
-                self.receive(answer, region, expected, course).await
+                let missing = expected.saturating_sub(course.received);
+                let Place {
+                    patience, clock, ..
+                } = self.place;
+                let receiving = self.receive(answer, region, expected, course);
+                match patience.pace.within(clock, missing, receiving).await {
+                    Ok(received) => received.map_err(Failure::Cloud),
+                    Err(slow) => Err(Failure::TooSlow(slow)),
+                }
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         })
     }
 

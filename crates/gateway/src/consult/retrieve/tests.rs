@@ -34,6 +34,10 @@ pub(in crate::consult) fn impatient() -> Patience {
         },
         busy_tries: 3,
         busy_pause: Duration::from_millis(1),
+        pace: Pace {
+            at_first: Duration::from_secs(2),
+            bytes_per_second: 1 << 20,
+        },
     }
 }
 
@@ -267,6 +271,21 @@ async fn silence_counts_as_broken() {
     assert_eq!(outcome.paths(), ["", "?from=2"]);
     outcome.assert_nothing_else_sent();
     outcome.assert_exact();
+}
+
+/// Never silent for long, and never done.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_trickles_counts_as_broken_and_not_for_ever() {
+    let size = answer_bytes().await;
+    let outcome = run(&[Cut::Trickle(size + 3)]).await;
+    assert_eq!(outcome.paths(), ["", "?from=1"]);
+    outcome.assert_nothing_else_sent();
+    outcome.assert_exact();
+    let cuts = [&[Cut::After(10); 8][..], &[Cut::Trickle(10)]].concat();
+    let outcome = run(&cuts).await;
+    let error = outcome.result.unwrap_err();
+    assert!(matches!(error, RetrieveError::TooSlow(_)), "{error}");
+    assert_eq!(outcome.seen.len(), 9);
 }
 
 #[tokio::test(flavor = "multi_thread")]

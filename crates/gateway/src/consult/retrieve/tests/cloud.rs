@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use harpo_oblivious::{
     Encoded, GenerationInfo, ParamSetId, Query, Seed, Shape, Stack, StackHint, answer,
@@ -34,6 +35,8 @@ pub(in crate::consult) enum Cut {
     After(usize),
     /// Says nothing more after so many bytes of the answers.
     Silent(usize),
+    /// After so many bytes of the answers, one every tenth of a second.
+    Trickle(usize),
     /// Refuses with this status and code.
     Refuse(u16, &'static str),
     /// Answers, without saying beforehand how long, so many bytes too few and ends in order.
@@ -241,7 +244,7 @@ async fn send(stream: &mut TcpStream, cut: Cut, answers: &[u8]) -> bool {
     let (head, bytes) = match cut {
         Cut::BeforeStatus => ("", 0),
         Cut::InHead => (&whole[..24], 0),
-        Cut::After(bytes) | Cut::Silent(bytes) => (whole.as_str(), bytes),
+        Cut::After(bytes) | Cut::Silent(bytes) | Cut::Trickle(bytes) => (whole.as_str(), bytes),
         Cut::Short(bytes) => (
             "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n",
             answers.len() - bytes,
@@ -259,6 +262,15 @@ async fn send(stream: &mut TcpStream, cut: Cut, answers: &[u8]) -> bool {
     if matches!(cut, Cut::Silent(_)) {
         // Until the client gives up.
         let _ = stream.read(&mut [0]).await;
+    }
+    if let Cut::Trickle(bytes) = cut {
+        for byte in &answers[bytes..] {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            // Until the client gives up.
+            if stream.write_all(&[*byte]).await.is_err() {
+                return false;
+            }
+        }
     }
     sent.is_ok() && cut == Cut::Nothing
 }
