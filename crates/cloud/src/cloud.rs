@@ -21,7 +21,7 @@ use crate::residents::{self, Residents};
 use crate::scanner::Scanner;
 use crate::sealing::kept::Kept;
 use crate::slots::Slots;
-use crate::store::{Begin, State, Store};
+use crate::store::{Begin, Generation, State, Store};
 
 /// Slots of a generation: beyond what any parameter set allows.
 const MAX_SLOTS: u32 = 1 << 21;
@@ -199,7 +199,11 @@ impl Cloud {
             .concat()
         {
             let known = self.store.generation(id).await?;
-            if known.is_none_or(|generation| generation.state == State::Retired) {
+            // An open generation's slots may change.
+            let closed = |generation: Generation| {
+                matches!(generation.state, State::Sealing(_) | State::Sealed(..))
+            };
+            if !known.is_some_and(closed) {
                 self.forget_encoded(id)?;
             }
         }

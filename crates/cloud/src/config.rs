@@ -67,7 +67,8 @@ pub enum EncodedForm {
     #[default]
     Memory,
     /// In files that are mapped into memory: a start checks their digests instead of encoding, and an interrupted
-    /// sealing goes on. Takes as much disk as the other takes memory; `memory_limit_mib` does not count it.
+    /// sealing goes on. Takes as much disk as the other takes memory; `memory_limit_mib` does not count it. A disk that
+    /// fails under them while they are scanned, or another program that shortens them, ends the process.
     Mapped,
 }
 

@@ -91,6 +91,11 @@ pub enum Error {
         /// Which slot.
         slot: u32,
     },
+    /// Two readings of the same slots gave different bytes.
+    #[error(
+        "the slots of generation {0} are read differently each time; check the disk and the memory of this machine"
+    )]
+    Unsteady(GenerationId),
     /// A closed generation cannot be used.
     #[error("generation {generation} cannot be used: {why}")]
     Unusable {

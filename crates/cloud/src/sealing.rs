@@ -16,7 +16,7 @@ use self::encode::{Done, Failure, Fresh, encode};
 use crate::Error;
 use crate::cloud::Cloud;
 use crate::events::Event;
-use crate::residents;
+use crate::residents::{self, Resident};
 use crate::store::{Generation, HintRecord, Sealed, State};
 
 mod encode;
@@ -25,6 +25,10 @@ mod reader;
 
 /// Between attempts at a generation whose encoding failed for a reason that may pass.
 const RETRY: Duration = Duration::from_secs(10);
+
+/// Why a sealed generation cannot be used.
+const OTHER_SLOTS: &str = "its slots are others than when it was sealed; restore database and objects from one backup, then restart";
+const OTHER_HINT: &str = "its hint comes out differently than when it was sealed; use the program version that sealed it";
 
 /// Sets memory aside for what is closed already, and says in which order to encode it.
 pub(crate) async fn closed_at_start(cloud: &Cloud) -> Result<Vec<GenerationId>, Error> {
@@ -131,6 +135,7 @@ async fn seal(
         Ok(Done { resident, fresh }) => (resident, fresh.ok_or(Error::TaskLost)?),
         Err(Failure::Damaged(slots)) => {
             tracing::error!(generation = %id, damaged = slots.len(), "slots are damaged; they must be written again");
+            cloud.forget_encoded(id)?;
             cloud.store.reopen(id, &slots).await?;
             cloud.residents.remove(id);
             return Ok(());
@@ -141,9 +146,10 @@ async fn seal(
     if read_back != request.slots {
         // Trust hears of it when it asks again: what is recorded now is another digest than its request's.
         tracing::error!(generation = %id, %read_back, requested = %request.slots, "what is stored is not what was to be sealed");
+        // Before it is open: nothing of an open generation is kept.
+        cloud.forget_encoded(id)?;
         cloud.store.reopen(id, &[]).await?;
         cloud.residents.remove(id);
-        cloud.forget_encoded(id)?;
         return Ok(());
     }
     let record = HintRecord {
@@ -175,7 +181,8 @@ async fn seal(
     Ok(())
 }
 
-/// Brings a sealed generation back into memory.
+/// Brings a sealed generation back into service. What is kept of it may not be what was sealed: then it is made once
+/// more from the slots.
 async fn load(
     cloud: &Arc<Cloud>,
     id: GenerationId,
@@ -183,46 +190,75 @@ async fn load(
     sealed: Sealed,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
-    let done = match encode(cloud, id, info, true, stop).await {
-        Ok(encoded) => encoded,
-        Err(Failure::Damaged(damaged)) => {
-            let why = format!(
-                "{} of its slots are missing or damaged, the first is {}; restore the objects from a backup, then restart",
-                damaged.len(),
-                damaged.first().copied().unwrap_or_default(),
-            );
-            tracing::error!(generation = %id, why, "a sealed generation is damaged");
-            cloud.residents.failed(id, why);
-            return Ok(());
+    let mut brought = bring(cloud, id, info, sealed, stop).await?;
+    if let (Err(why), Some(_)) = (&brought, &cloud.kept) {
+        tracing::warn!(generation = %id, why, "what is kept is not what was sealed; trying once more from the slots");
+        cloud.forget_encoded(id)?;
+        brought = bring(cloud, id, info, sealed, stop).await?;
+    }
+    match brought {
+        Ok(resident) => {
+            cloud.residents.ready(id, resident);
+            tracing::info!(generation = %id, "loaded");
         }
-        Err(Failure::Other(error)) => return Err(error),
-    };
-    if let Some(why) = done.fresh.as_ref().and_then(|fresh| differs(fresh, sealed)) {
-        tracing::error!(generation = %id, "{why}");
-        cloud.residents.failed(id, why.to_owned());
-        return Ok(());
+        Err(why) => {
+            tracing::error!(generation = %id, why, "a sealed generation cannot be used");
+            // Else the next start would take it without looking at the slots.
+            cloud.forget_encoded(id)?;
+            cloud.residents.failed(id, why);
+        }
     }
-    if !cloud.slots.has_hint(id, sealed.hint).await? {
-        tracing::warn!(generation = %id, "the stored hint was missing or damaged; written again");
-        let hint = match done.fresh {
-            Some(fresh) => fresh.hint,
-            None => done.resident.0.hint().to_bytes(),
-        };
-        cloud.slots.keep_hint(id, hint).await?;
-    }
-    cloud.residents.ready(id, done.resident);
-    tracing::info!(generation = %id, "loaded");
     Ok(())
 }
 
-/// Why a sealed generation that was encoded again cannot be used.
-fn differs(fresh: &Fresh, sealed: Sealed) -> Option<&'static str> {
-    if fresh.read_back != sealed.read_back {
-        return Some(
-            "its slots are others than when it was sealed; restore database and objects from one backup, then restart",
-        );
+/// What a sealed generation answers from, with its hint stored; or why it cannot be used.
+async fn bring(
+    cloud: &Cloud,
+    id: GenerationId,
+    info: GenerationInfo,
+    sealed: Sealed,
+    stop: &CancellationToken,
+) -> Result<Result<Resident, String>, Error> {
+    let Done { resident, fresh } = match encode(cloud, id, info, true, stop).await {
+        Ok(done) => done,
+        Err(Failure::Damaged(damaged)) => {
+            return Ok(Err(format!(
+                "{} of its slots are missing or damaged, the first is {}; restore the objects from a backup, then restart",
+                damaged.len(),
+                damaged.first().copied().unwrap_or_default(),
+            )));
+        }
+        Err(Failure::Other(error)) => return Err(error),
+    };
+    if let Some(fresh) = &fresh
+        && fresh.read_back != sealed.read_back
+    {
+        return Ok(Err(OTHER_SLOTS.to_owned()));
     }
-    (sha256(&fresh.hint) != sealed.hint.digest).then_some(
-        "its hint comes out differently than when it was sealed; use the program version that sealed it",
-    )
+    let stored = cloud.slots.has_hint(id, sealed.hint).await?;
+    let (resident, hint) = match fresh {
+        Some(fresh) => (resident, Some(fresh.hint)),
+        None if stored => (resident, None),
+        None => hint_of(resident).await?,
+    };
+    if let Some(hint) = hint {
+        if sha256(&hint) != sealed.hint.digest {
+            return Ok(Err(OTHER_HINT.to_owned()));
+        }
+        if !stored {
+            tracing::warn!(generation = %id, "the stored hint was missing or damaged; written again");
+            cloud.slots.keep_hint(id, hint).await?;
+        }
+    }
+    Ok(Ok(resident))
+}
+
+/// Computes a hint from the encoded rows.
+async fn hint_of(resident: Resident) -> Result<(Resident, Option<Vec<u8>>), Error> {
+    tokio::task::spawn_blocking(move || {
+        let hint = resident.0.hint().to_bytes();
+        (resident, Some(hint))
+    })
+    .await
+    .map_err(|_| Error::TaskLost)
 }

@@ -3,35 +3,36 @@
 //!
 //! ```text
 //! <dir>/<generation>.rows      the encoded rows, as the ring engine keeps them
-//! <dir>/<generation>.stripes   what the file is for, then one line for each stripe that is durable: its SHA-256
+//! <dir>/<generation>.stripes   what the file is for, then one line for each stripe that is durable: the SHA-256 of its rows, and of
+//!                              the pieces of slots that it was made from; at the end, that these were checked
 //! ```
 //!
-//! What a line names is hashed again before it is used; a stripe that is missing or damaged is encoded anew.
+//! What a line names is hashed again before it is used; a stripe that is missing, damaged, or was made from other
+//! bytes than the slots have is encoded anew.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use harpo_oblivious::{Buffers, Encoded, GenerationInfo, Sealer, Stripe};
-use harpo_protocol::domain::sha256;
+use harpo_protocol::domain::{Hasher, sha256};
 use harpo_protocol::id::{Digest, GenerationId};
 use harpo_protocol::stack::slots_digest;
 use harpo_service::files;
 use memmap2::{Advice, Mmap};
 
+use self::list::{Entry, List};
+use self::rows::Rows;
 use super::encode::{Done, Failure, Fresh, refused};
 use super::reader::{Reader, Reading};
 use crate::Error;
 use crate::residents::Resident;
 
+mod list;
+mod rows;
 #[cfg(test)]
 mod tests;
-
-/// The first line of a list of stripes, before the digest of the generation's figures.
-const HEAD: &str = "harpocrates encoded generation 1";
 
 /// Plaintext of a stripe: sealing needs about five times as much memory, whatever the generation's size.
 const STRIPE_BYTES: usize = 32 << 20;
@@ -106,7 +107,7 @@ impl Kept {
         if damaged > 0 {
             tracing::warn!(generation = %reader.id, damaged, "kept stripes are damaged; they are encoded anew");
         }
-        let fresh = if sealed && work.list.is_full() {
+        let fresh = if sealed && work.list.is_finished() {
             None
         } else {
             let done = work.list.count();
@@ -142,26 +143,59 @@ impl AsRef<[u8]> for Shared {
     }
 }
 
+/// A stripe's rows in memory, aligned as the ring engine wants them.
+#[derive(Default)]
+struct Buffer(Vec<u32>);
+
+impl Buffer {
+    fn of(&mut self, bytes: u64) -> &mut [u8] {
+        let length = bytes as usize;
+        self.0.resize(length.div_ceil(size_of::<u32>()), 0);
+        &mut bytemuck::cast_slice_mut(&mut self.0)[..length]
+    }
+}
+
 /// A generation on its way.
 struct Work {
     rows: Rows,
     list: List,
 }
 
+/// One reading of all slots, with what it gave.
+struct Round {
+    /// The hint's rows.
+    hint: Vec<u8>,
+    read_back: Digest,
+    /// Stripes that were made from other bytes than the slots have; they are not listed any more.
+    others: usize,
+}
+
 impl Work {
     /// Hashes what is listed and forgets what is damaged. Returns how many stripes that were.
     fn verify(&mut self, stripes: &[Stripe]) -> Result<usize, Error> {
         let before = self.list.count();
+        let mut buffer = Buffer::default();
         for stripe in stripes {
-            let listed = self.list.digests[stripe.index];
-            if listed.is_some_and(|digest| sha256(self.rows.bytes(&stripe.encoded_range)) != digest)
+            if self.list.entries[stripe.index].is_some() && self.kept(stripe, &mut buffer).is_none()
             {
-                self.list.digests[stripe.index] = None;
+                self.list.entries[stripe.index] = None;
             }
         }
         let damaged = before - self.list.count();
         self.list.rewrite()?;
         Ok(damaged)
+    }
+
+    /// A stripe that is listed, and its rows if they are what is listed. What cannot be read is missing.
+    fn kept<'a>(&self, stripe: &Stripe, buffer: &'a mut Buffer) -> Option<(Entry, &'a [u8])> {
+        let entry = self.list.entries[stripe.index]?;
+        let range = &stripe.encoded_range;
+        let bytes = buffer.of(range.end - range.start);
+        if let Err(error) = self.rows.read(range, bytes) {
+            tracing::warn!(stripe = stripe.index, %error, "a kept stripe cannot be read");
+            return None;
+        }
+        (sha256(bytes) == entry.rows).then_some((entry, &*bytes))
     }
 
     /// Encodes what is missing. All slots are read, so that all of them are checked.
@@ -171,23 +205,50 @@ impl Work {
         stripes: &[Stripe],
         reader: &Reader,
     ) -> Result<Fresh, Failure> {
+        let mut round = self.round(sealer, stripes, reader)?;
+        if round.others > 0 {
+            tracing::warn!(generation = %reader.id, stripes = round.others, "kept stripes were made from other bytes than the slots have; they are encoded anew");
+            self.list.rewrite()?;
+            round = self.round(sealer, stripes, reader)?;
+        }
+        if round.others > 0 {
+            return Err(Error::Unsteady(reader.id).into());
+        }
+        self.list.finish()?;
+        let hint = sealer.assemble_hint(round.hint).map_err(Error::Engine)?;
+        Ok(Fresh {
+            hint: hint.to_bytes(),
+            read_back: round.read_back,
+        })
+    }
+
+    /// Reads the slots once. What was made from them is right when this returns, and `others` is 0.
+    fn round(
+        &mut self,
+        sealer: &Sealer,
+        stripes: &[Stripe],
+        reader: &Reader,
+    ) -> Result<Round, Failure> {
         let mut reading = reader.begin();
         let mut buffers = sealer.buffers().map_err(Error::Engine)?;
-        let mut hint = Vec::new();
+        let mut buffer = Buffer::default();
+        let (mut hint, mut others) = (Vec::new(), 0);
         for stripe in stripes {
-            if self.list.digests[stripe.index].is_some() {
-                pass_over(&mut reading, reader, stripe)?;
-                let bytes = self.rows.bytes(&stripe.encoded_range);
+            if let Some((entry, bytes)) = self.kept(stripe, &mut buffer) {
                 hint.extend(sealer.hint_of(stripe, bytes).map_err(Error::Engine)?);
+                if pass_over(&mut reading, reader, stripe)? != entry.plain {
+                    self.list.entries[stripe.index] = None;
+                    others += 1;
+                }
             } else {
                 self.seal(sealer, stripe, &mut buffers, &mut reading, &mut hint)?;
             }
         }
         let found = reading.finish().map_err(Failure::Damaged)?;
-        let hint = sealer.assemble_hint(hint).map_err(Error::Engine)?;
-        Ok(Fresh {
-            hint: hint.to_bytes(),
+        Ok(Round {
+            hint,
             read_back: slots_digest(found),
+            others,
         })
     }
 
@@ -200,141 +261,30 @@ impl Work {
         reading: &mut Reading<'_>,
         hint: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        let read = |slot, offset, bytes: &mut [u8]| reading.read(slot, offset, bytes);
+        let mut plain = Hasher::default();
+        let read = |slot, offset, bytes: &mut [u8]| {
+            reading.read(slot, offset, bytes)?;
+            plain.update(bytes);
+            Ok(())
+        };
         let sealed = sealer.seal_stripe(stripe, buffers, read).map_err(refused)?;
         hint.extend_from_slice(sealed.hint);
         self.rows.write(&stripe.encoded_range, sealed.encoded)?;
-        self.list.append(stripe.index, sha256(sealed.encoded))
+        let entry = Entry {
+            rows: sha256(sealed.encoded),
+            plain: plain.finish(),
+        };
+        self.list.append(stripe.index, entry)
     }
 }
 
-/// Reads a stripe's piece of every slot for its digest alone.
-fn pass_over(reading: &mut Reading<'_>, reader: &Reader, stripe: &Stripe) -> Result<(), Error> {
+/// Reads a stripe's piece of every slot for its digest, and that of all pieces.
+fn pass_over(reading: &mut Reading<'_>, reader: &Reader, stripe: &Stripe) -> Result<Digest, Error> {
+    let mut plain = Hasher::default();
     let mut piece = vec![0; stripe.slot_range.len()];
     for (slot, _) in (0..).zip(&reader.digests) {
         reading.read(slot, stripe.slot_range.start as u64, &mut piece)?;
+        plain.update(&piece);
     }
-    Ok(())
-}
-
-/// The file of rows, mapped.
-struct Rows {
-    file: File,
-    path: PathBuf,
-    map: Arc<Mmap>,
-}
-
-impl Rows {
-    fn open(path: &Path, bytes: u64) -> Result<Self, Error> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(Error::file("open", path))?;
-        file.set_len(bytes).map_err(Error::file("size", path))?;
-        Ok(Self {
-            map: Arc::new(map(&file).map_err(Error::file("map", path))?),
-            path: path.to_owned(),
-            file,
-        })
-    }
-
-    /// Part of the rows, as they are now.
-    fn bytes(&self, range: &Range<u64>) -> &[u8] {
-        &self.map[range.start as usize..range.end as usize]
-    }
-
-    fn write(&self, range: &Range<u64>, bytes: &[u8]) -> Result<(), Error> {
-        self.file
-            .write_all_at(bytes, range.start)
-            .and_then(|()| self.file.sync_data())
-            .map_err(Error::file("write", &self.path))
-    }
-}
-
-/// Maps the whole file.
-#[expect(unsafe_code, reason = "a mapped file cannot be had otherwise")]
-fn map(file: &File) -> io::Result<Mmap> {
-    // SAFETY: the file lies in a folder that this process alone uses (it holds the lock of the data directory). It
-    // has its final length before it is mapped and is never shortened. While it is being filled, parts are written through the
-    // file; each part is read through the mapping only after it was written. Bytes are all that is read: any value is valid.
-    unsafe { Mmap::map(file) }
-}
-
-/// The list of stripes that are durable.
-struct List {
-    path: PathBuf,
-    head: String,
-    digests: Vec<Option<Digest>>,
-}
-
-impl List {
-    /// Reads the list; one for other figures, or none, is an empty one. What a crash cut short is not counted.
-    fn open(path: &Path, info: &GenerationInfo, stripes: usize) -> Result<Self, Error> {
-        let head = format!("{HEAD} {} {stripes}\n", hex::encode(info.digest()));
-        let mut digests = vec![None; stripes];
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => String::new(),
-            Err(error) => return Err(Error::file("read", path)(error)),
-        };
-        let lines = text.strip_prefix(&head).unwrap_or_default();
-        for line in lines.split_inclusive('\n') {
-            if let Some((index, digest)) = entry(line)
-                && let Some(place) = digests.get_mut(index)
-            {
-                *place = Some(digest);
-            }
-        }
-        Ok(Self {
-            path: path.to_owned(),
-            head,
-            digests,
-        })
-    }
-
-    fn count(&self) -> usize {
-        self.digests.iter().flatten().count()
-    }
-
-    fn is_full(&self) -> bool {
-        self.digests.iter().all(Option::is_some)
-    }
-
-    /// Writes the list as it is, atomically.
-    fn rewrite(&self) -> Result<(), Error> {
-        let mut text = self.head.clone();
-        for (index, digest) in self.digests.iter().enumerate() {
-            text.extend(digest.map(|digest| line(index, digest)));
-        }
-        files::write_durable(&self.path, text.as_bytes(), 0o600)
-            .map_err(Error::file("write", &self.path))
-    }
-
-    fn append(&mut self, index: usize, digest: Digest) -> Result<(), Error> {
-        OpenOptions::new()
-            .append(true)
-            .open(&self.path)
-            .and_then(|mut file| {
-                file.write_all(line(index, digest).as_bytes())?;
-                file.sync_data()
-            })
-            .map_err(Error::file("write", &self.path))?;
-        self.digests[index] = Some(digest);
-        Ok(())
-    }
-}
-
-fn line(index: usize, digest: Digest) -> String {
-    format!("{index} {}\n", hex::encode(digest.0))
-}
-
-/// A whole line's stripe and digest.
-fn entry(line: &str) -> Option<(usize, Digest)> {
-    let (index, digest) = line.strip_suffix('\n')?.split_once(' ')?;
-    let digest = hex::decode(digest).ok()?;
-    Some((index.parse().ok()?, Digest::from_slice(&digest).ok()?))
+    Ok(plain.finish())
 }

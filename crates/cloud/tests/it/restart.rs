@@ -5,6 +5,7 @@ use std::time::Duration;
 use harpo_cloud::StartError;
 use harpo_cloud::config::EncodedForm;
 use harpo_cloud::events::Event;
+use harpo_protocol::domain::sha256;
 use harpo_protocol::stack::GenerationStatus;
 use harpo_service::http::Client;
 
@@ -117,6 +118,64 @@ async fn mapped_generations_are_there_after_a_restart_and_go_with_the_setting() 
     assert!(!kept.exists(), "nothing stays that is not used");
     assert_eq!(generation.sealed(&world.trust(&cloud)).await, hint);
     cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kept_rows_that_are_not_what_was_sealed_are_made_again() {
+    let mut world = World::new();
+    world.config.stack.encoded = EncodedForm::Mapped;
+    let generation = Generation::new(3);
+    let cloud = world.start().await;
+    let hint = generation.write_and_seal(&world.trust(&cloud)).await;
+    let consumer = Consumer::new(&[&generation], &world.pass(&cloud, 10)).await;
+    cloud.stop().await;
+
+    // Wrong rows that are listed as they are, and no hint that would show it.
+    let dir = world.config.encoded_dir();
+    let file = |kind: &str| dir.join(format!("{}.{kind}", generation.id));
+    let good = std::fs::read(file("rows")).unwrap();
+    let mut rows = good.clone();
+    rows[1000] ^= 1;
+    std::fs::write(file("rows"), &rows).unwrap();
+    let list = std::fs::read_to_string(file("stripes")).unwrap();
+    let of = |bytes: &[u8]| hex::encode(sha256(bytes).0);
+    let changed = list.replace(&of(&good), &of(&rows));
+    assert_ne!(changed, list, "one stripe");
+    std::fs::write(file("stripes"), changed).unwrap();
+    std::fs::remove_file(world.objects_of(&generation).join("hint")).unwrap();
+
+    let cloud = world.start().await;
+    assert_eq!(generation.sealed(&world.trust(&cloud)).await, hint);
+    let pass = world.pass(&cloud, 11);
+    assert_eq!(sha256(&generation.hint(&pass).await.unwrap()), hint);
+    let asked = consumer.ask(&world.ticket(&[&generation], 1, 1), &[Some((0, 7))]);
+    let answers = retrieve(&pass, &asked.body).await.unwrap();
+    assert_eq!(
+        consumer.open(asked, &answers),
+        [generation.slots[7].clone()]
+    );
+    assert!(std::fs::read(file("rows")).unwrap() == good);
+    cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_kept_of_a_generation_that_is_open() {
+    let mut world = World::new();
+    world.config.stack.encoded = EncodedForm::Mapped;
+    let (open, sealed) = (Generation::new(3), Generation::new(4));
+    let cloud = world.start().await;
+    let trust = world.trust(&cloud);
+    open.put(&trust, 0).await.unwrap();
+    sealed.write_and_seal(&trust).await;
+    cloud.stop().await;
+    let dir = world.config.encoded_dir();
+    let left = ["rows", "stripes"].map(|kind| dir.join(format!("{}.{kind}", open.id)));
+    for file in &left {
+        std::fs::write(file, b"left by a crash while it was opened again").unwrap();
+    }
+    world.start().await.stop().await;
+    assert!(!left.iter().any(|file| file.exists()));
+    assert!(dir.join(format!("{}.rows", sealed.id)).exists());
 }
 
 /// Kills a cloud: its tasks end where they are.

@@ -1,3 +1,6 @@
+use std::fs::OpenOptions;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+
 use axum::body::Body;
 use harpo_oblivious::{ParamSetId, Seed, Shape};
 use harpo_service::blobs::Blobs;
@@ -28,6 +31,10 @@ fn slot(index: u32) -> Vec<u8> {
 
 impl World {
     async fn new() -> Self {
+        Self::of(slot).await
+    }
+
+    async fn of(slot: impl Fn(u32) -> Vec<u8>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let blobs = Blobs::open(&folder.path().join("objects")).unwrap();
         let slots = Slots::new(blobs, &Limits::default());
@@ -58,6 +65,25 @@ impl World {
             info,
             reader,
         }
+    }
+
+    /// As if the process had died before the slots were read to their end.
+    fn uncheck(&self) {
+        let mut lines = self.lines();
+        assert_eq!(lines.pop().unwrap(), "checked\n");
+        fs::write(self.kept.stripes(G), lines.concat()).unwrap();
+    }
+
+    /// What is kept, as [`Kept::encode`] begins with it.
+    fn work(&self) -> (Work, Sealer) {
+        let sealer = Sealer::new(&self.info).unwrap();
+        let sealer = sealer.with_stripe_bytes(self.kept.stripe_bytes);
+        let bytes = self.info.encoded_bytes().unwrap();
+        let work = Work {
+            rows: Rows::open(&self.kept.rows(G), bytes).unwrap(),
+            list: List::open(&self.kept.stripes(G), &self.info, sealer.stripes().len()).unwrap(),
+        };
+        (work, sealer)
     }
 
     async fn encode(&self, sealed: bool) -> Result<Done, Failure> {
@@ -123,7 +149,7 @@ async fn an_interrupted_sealing_goes_on() {
             .write(true)
             .open(world.kept.rows(G))
             .unwrap();
-        let kept = expected.bytes().len() as u64 * (cut as u64 - 1) / (lines.len() as u64 - 1);
+        let kept = expected.bytes().len() as u64 * (cut as u64 - 1) / (lines.len() as u64 - 2);
         file.write_all_at(
             &[0x55; 64],
             kept.next_multiple_of(64)
@@ -198,4 +224,85 @@ async fn generations_are_found_and_removed() {
         done.resident.0.bytes() == bytes,
         "a mapping in use stays good"
     );
+}
+
+#[tokio::test]
+async fn what_was_made_from_wrong_bytes_is_found_by_the_next_reading() {
+    // What the first reading was given: other bytes, and then the process died.
+    let world = World::new().await;
+    for sealed in [false, true] {
+        let other = World {
+            kept: world.kept.clone(),
+            ..World::of(|index| slot(index + u32::from(index == 2))).await
+        };
+        ok(other.encode(false).await);
+        world.uncheck();
+        let done = ok(world.encode(sealed).await);
+        let expected = world.expected();
+        assert!(done.resident.0.bytes() == expected.bytes());
+        let fresh = done.fresh.unwrap();
+        assert!(fresh.hint == expected.hint().to_bytes());
+        assert_eq!(fresh.read_back, slots_digest(world.reader.digests.clone()));
+        // And it is kept.
+        assert!(ok(world.encode(true).await).fresh.is_none());
+    }
+}
+
+#[tokio::test]
+async fn what_was_made_from_the_right_bytes_is_not_made_again() {
+    let world = World::new().await;
+    ok(world.encode(false).await);
+    world.uncheck();
+    let (mut work, sealer) = world.work();
+    let reader = Arc::clone(&world.reader);
+    let (others, listed) = tokio::task::spawn_blocking(move || {
+        let stripes: Vec<_> = sealer.stripes().collect();
+        // One that is not taken as it is would be among the others.
+        let round = work.round(&sealer, &stripes, &reader);
+        (
+            round.ok().unwrap().others,
+            work.list.count() == stripes.len(),
+        )
+    })
+    .await
+    .unwrap();
+    assert_eq!((others, listed), (0, true));
+    assert!(
+        ok(world.encode(true).await).fresh.is_some(),
+        "slots are read"
+    );
+    assert!(ok(world.encode(true).await).fresh.is_none());
+}
+
+#[tokio::test]
+async fn what_the_disk_does_not_give_is_missing_and_encoded_anew() {
+    let world = World::new().await;
+    ok(world.encode(false).await);
+    let (mut work, sealer) = world.work();
+    let stripes: Vec<_> = sealer.stripes().collect();
+    assert_eq!(work.verify(&stripes).unwrap(), 0);
+    assert!(work.list.is_finished());
+    // From here on a look through the mapping would end the process.
+    let file = OpenOptions::new().write(true).open(world.kept.rows(G));
+    file.unwrap().set_len(100).unwrap();
+    assert_eq!(work.verify(&stripes).unwrap(), stripes.len());
+    assert!(!work.list.is_finished());
+    drop(work);
+    let again = ok(world.encode(true).await);
+    assert!(again.resident.0.bytes() == world.expected().bytes());
+}
+
+#[test]
+fn the_place_on_the_disk_is_taken_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rows");
+    let bytes = 3_000_000;
+    Rows::open(&path, bytes).unwrap();
+    let file = fs::metadata(&path).unwrap();
+    assert_eq!(file.len(), bytes);
+    assert!(file.blocks() * 512 >= bytes, "{} blocks", file.blocks());
+    // More than any disk has.
+    let refused = Rows::open(&path, 1 << 55).map(drop);
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(fs::metadata(&path).unwrap().len(), bytes);
 }
