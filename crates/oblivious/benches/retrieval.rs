@@ -1,7 +1,7 @@
 //! Throughput of encoding, hint, scan, query and decode on a generation of 4 MiB slots.
 //!
 //! `cargo bench -p harpo-oblivious`. Rates are bytes of plaintext. For figures per core set
-//! `RAYON_NUM_THREADS=1`. `HARPO_BENCH_SLOTS` is the number of slots (default 64; memory is 14 MB a slot).
+//! `RAYON_NUM_THREADS=1`. `HARPO_BENCH_SLOTS` is the number of slots (default 64; memory is 13 MB a slot).
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first failure")]
 
 use std::convert::Infallible;

@@ -1,10 +1,12 @@
 //! The consumer: making a query and decoding its answer (oblivious-encoding 4 and 7).
 //!
-//! Neither branches nor memory addresses depend on the choice or on the secret.
+//! Neither branches nor memory addresses depend on the secret, nor on which slot is chosen; a caller's [`Choice`] is taken
+//! apart once, by its kind and its generation (docs/oblivious-transfer.md 9.1).
 
 use rand_core::CryptoRng;
 use rayon::prelude::*;
 use subtle::{ConditionallySelectable, ConstantTimeEq, ConstantTimeLess};
+use zeroize::Zeroizing;
 
 use crate::ring::{
     Batch, Coeff, Kernel, LANES, Ring, Row, Rows, Simd, Single, Task, Values, dot_tiles, inverse,
@@ -202,7 +204,8 @@ impl Secret {
             .zip(answered)
             .zip(hint.rows().par_chunks(ring.rows()))
             .for_each_init(
-                || Rows::zero(ring.primes.len() * rows_per_block),
+                // What it holds, H s, is linear in the secret.
+                || Zeroizing::new(Rows::zero(ring.primes.len() * rows_per_block)),
                 |scratch, ((bytes, answered), hint)| {
                     let scratch = scratch.as_mut_slice();
                     Kernel::best().run(Decode {

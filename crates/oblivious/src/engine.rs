@@ -10,15 +10,16 @@ use crate::Stack;
 
 /// Rate of the reference link, in either direction: 1 Gbit/s.
 pub const LINK_BYTES_PER_SECOND: u64 = 125_000_000;
-/// Bytes of slots that one reference core goes through a second for one query alone: memory bounds it.
+/// Bytes of slots that one reference core goes through a second for one query alone: memory bounds it. Below what was
+/// measured (docs/performance.md), so that slower machines are not overrated.
 pub const SCAN_ALONE_BYTES_PER_SECOND: u64 = 3_000_000_000;
 /// The same, times queries, for [`FULL_PASS_QUERIES`] in one pass: arithmetic bounds it.
 pub const SCAN_FULL_BYTES_PER_SECOND: u64 = 9_000_000_000;
 /// From this many queries on a pass gains nothing more.
 pub const FULL_PASS_QUERIES: u32 = 8;
 /// A stream brings at most so many times the bytes that the ring engine would move, however much sooner it ends: a
-/// hospital's line and disk are not there for one retrieval alone. So whatever takes less than about a quarter of a
-/// stack is never streamed.
+/// hospital's line and disk are not there for one retrieval alone. So whatever moves less than a quarter of the stack's bytes
+/// is never streamed.
 pub const STREAM_BYTES_AT_MOST: u64 = 4;
 
 /// How slots come from a stack to a consumer that does not say which.

@@ -87,7 +87,7 @@ impl std::fmt::Debug for Hint {
     }
 }
 
-/// The sum of the hints of several generations, kept ready for decoding (8 bytes for each coefficient).
+/// The sum of the hints of several generations, kept ready for decoding (4 bytes for each coefficient and prime).
 #[derive(Debug)]
 pub struct StackHint {
     pub(crate) params: &'static Params,

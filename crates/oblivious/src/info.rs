@@ -135,10 +135,10 @@ impl Shape {
             * size_of::<crate::ring::Row>() as u64
     }
 
-    /// The interleaving that costs a consumer the fewest bytes: what one set of hints and the uploads of `queries`
-    /// queries cost together, which is what a consumer is expected to make before the stack grows out of use
-    /// ([`QUERIES_PER_HINT`] where nothing is known). Depends on public figures only; give the number of slots expected
-    /// in the whole stack.
+    /// The interleaving of one generation of `slots` slots that costs a consumer the fewest bytes: what its hint and its
+    /// part of `queries` queries cost together, which is what a consumer is expected to make while it keeps the hint
+    /// ([`QUERIES_PER_HINT`] where nothing is known). Depends on public figures only. A stack of equal generations has as many
+    /// hints as parts of a query, and every consumer pays for both: neither number changes the choice.
     #[must_use]
     pub fn recommended_interleave(
         params: &Params,
@@ -149,11 +149,12 @@ impl Shape {
         let largest = slots
             .checked_next_power_of_two()
             .unwrap_or(1 << 31)
-            .clamp(1, params.degree as u32);
-        let mut best = (u64::MAX, largest);
+            .clamp(1, MAX_INTERLEAVE);
+        let mut best = (u128::MAX, largest);
         for interleave in (0..=largest.ilog2()).map(|log| 1u32 << log) {
             if let Ok(shape) = Shape::new(slots, slot_bytes, interleave) {
-                let cost = queries * shape.query_bytes(params) + shape.hint_bytes(params);
+                let uploads = u128::from(queries) * u128::from(shape.query_bytes(params));
+                let cost = uploads + u128::from(shape.hint_bytes(params));
                 best = best.min((cost, interleave));
             }
         }

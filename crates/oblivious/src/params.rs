@@ -94,6 +94,20 @@ const TABLE: &[Params] = &[
     },
 ];
 
+// What the code that works on symbols, errors and answers takes for granted of every row.
+const _: () = {
+    let mut row = 0;
+    while row < TABLE.len() {
+        let params = &TABLE[row];
+        assert!(params.degree == 2048 || params.degree == 4096);
+        assert!(params.plaintext_bits <= 25 || params.plaintext_bits == 32);
+        assert!(params.plaintext_bits < params.answer_bits && params.answer_bits <= 57);
+        // Errors are made of six bytes; products of 1024 polynomials fit their sums.
+        assert!(2 * params.eta <= 48 && params.max_polys <= 1024);
+        row += 1;
+    }
+};
+
 /// Bundles of up to 64 slots of 4 MiB have fewer than 2^27 symbols.
 const SYMBOLS_PER_BUNDLE_LOG2: f64 = 27.0;
 /// A bundle may fail to decode with a probability of at most 2^-40.

@@ -48,11 +48,18 @@ impl Ring {
     pub(crate) fn of(params: &Params) -> &'static Ring {
         static SMALL: LazyLock<Ring> = LazyLock::new(|| Ring::new(2048, PRIMES_2048));
         static LARGE: LazyLock<Ring> = LazyLock::new(|| Ring::new(4096, PRIMES_4096));
-        if params.degree == 2048 {
+        let ring = if params.degree == 2048 {
             &SMALL
         } else {
             &LARGE
-        }
+        };
+        debug_assert!(
+            ring.primes
+                .iter()
+                .map(|p| p.value)
+                .eq(params.primes.iter().copied())
+        );
+        ring
     }
 
     fn new(n: usize, primes: &[u32]) -> Self {

@@ -30,7 +30,7 @@ pub struct Layout {
 
 impl Layout {
     /// The default: 16 cells of 256 KiB in a slot, 256 slots (1 GiB) in a generation, which the cloud holds encoded
-    /// in 0.84 GiB (docs/oblivious-encoding.md 10).
+    /// in 3 GiB (docs/oblivious-encoding.md 10).
     pub const DEFAULT: Self = Self {
         cell_bytes: 256 << 10,
         cells_per_slot: 16,

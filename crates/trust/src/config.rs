@@ -129,7 +129,8 @@ impl Default for Ring {
             interleave: None,
             queries_per_hint: 64,
             max_generations_per_stack: 32,
-            max_polynomials_per_stack: MAX_POLYS,
+            // A query of at most 10.6 MB with set 2.
+            max_polynomials_per_stack: 256,
         }
     }
 }
@@ -216,7 +217,8 @@ pub struct Tickets {
 impl Default for Tickets {
     fn default() -> Self {
         Self {
-            validity_seconds: 300,
+            // Long enough to receive what it bought over a slow line, and to resume.
+            validity_seconds: 1800,
             cache_seconds: 3600,
         }
     }
@@ -415,7 +417,8 @@ impl TrustConfig {
         let chosen = || {
             let set = ParameterSet::by_number(self.ring.parameter_set)?;
             let queries = self.ring.queries_per_hint;
-            Some(set.interleave(layout.slots, layout.slot_bytes(), queries))
+            let polynomials = self.ring.max_polynomials_per_stack;
+            Some(set.interleave(layout.slots, layout.slot_bytes(), queries, polynomials))
         };
         // An unknown set was refused when the configuration was read.
         self.ring.interleave.or_else(chosen).unwrap_or(1)
@@ -462,12 +465,12 @@ mod tests {
             "[layout]\nslots_per_generation = 65536\n[ring]\ninterleave = 8",
             "[ring]\nmax_generations_per_stack = 0",
             "[ring]\nparameter_set = 3",
-            "[ring]\nparameter_set = 1\nmax_generations_per_stack = 40",
-            "[ring]\nmax_generations_per_stack = 94",
+            "[ring]\nparameter_set = 1\nmax_polynomials_per_stack = 1024\nmax_generations_per_stack = 40",
+            "[ring]\nmax_polynomials_per_stack = 1024\nmax_generations_per_stack = 94",
             "[ring]\nmax_polynomials_per_stack = 0",
             "[ring]\nmax_polynomials_per_stack = 1025",
-            // 64 slots, four to a polynomial.
-            "[ring]\nmax_polynomials_per_stack = 15",
+            // 256 slots, eight to a polynomial.
+            "[ring]\ninterleave = 8\nmax_polynomials_per_stack = 31",
             "[certificates]\nvalidity_days = 0",
         ] {
             let config: TrustConfig = toml::from_str(bad).unwrap();

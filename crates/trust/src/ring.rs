@@ -42,13 +42,19 @@ impl ParameterSet {
     }
 
     /// Slots that share a polynomial: the power of two that costs a consumer the fewest bytes over `queries` queries,
-    /// where each query sends ⌈slots / t⌉ polynomials and the hint, downloaded once, grows with t. Depends on public
-    /// figures only.
-    pub(crate) fn interleave(&self, slots: u32, slot_bytes: u32, queries: u64) -> u32 {
+    /// where each query sends ⌈slots / t⌉ polynomials, at most `polynomials`, and the hint, downloaded once, grows with
+    /// t. Depends on public figures only.
+    pub(crate) fn interleave(
+        &self,
+        slots: u32,
+        slot_bytes: u32,
+        queries: u64,
+        polynomials: u32,
+    ) -> u32 {
         let largest = slots.next_power_of_two().min(MAX_INTERLEAVE);
         (0..=largest.ilog2())
             .map(|log| 1u32 << log)
-            .filter(|t| slots.div_ceil(*t) <= MAX_POLYS)
+            .filter(|t| slots.div_ceil(*t) <= polynomials.min(MAX_POLYS))
             .min_by_key(|t| {
                 let polys = u64::from(slots.div_ceil(*t));
                 let upload = u128::from(queries) * u128::from(polys * self.poly_bytes);
@@ -67,19 +73,21 @@ mod tests {
     fn the_interleaving_follows_sizes_and_use() {
         let small = ParameterSet::by_number(1).unwrap();
         let large = ParameterSet::by_number(2).unwrap();
-        assert_eq!(small.interleave(64, 4 << 20, 64), 4);
-        assert_eq!(small.interleave(512, 4 << 20, 64), 8);
-        assert_eq!(small.interleave(1, 4 << 20, 64), 1);
-        assert_eq!(small.interleave(16_384, 4 << 20, 64), 64);
+        assert_eq!(small.interleave(64, 4 << 20, 64, MAX_POLYS), 4);
+        assert_eq!(small.interleave(512, 4 << 20, 64, MAX_POLYS), 8);
+        assert_eq!(small.interleave(1, 4 << 20, 64, MAX_POLYS), 1);
+        assert_eq!(small.interleave(16_384, 4 << 20, 64, MAX_POLYS), 64);
         // Uploads weigh three times as much.
-        assert_eq!(large.interleave(512, 4 << 20, 64), 16);
-        assert_eq!(large.interleave(256, 4 << 20, 64), 8);
+        assert_eq!(large.interleave(512, 4 << 20, 64, MAX_POLYS), 16);
+        assert_eq!(large.interleave(256, 4 << 20, 64, MAX_POLYS), 8);
+        // A smaller stack needs more of it.
+        assert_eq!(large.interleave(4096, 4 << 20, 64, 64), 64);
         // Who reads more saves more with a larger hint.
-        assert!(large.interleave(512, 4 << 20, 1000) > 32);
-        assert!(large.interleave(512, 4 << 20, 4) < 8);
+        assert!(large.interleave(512, 4 << 20, 1000, MAX_POLYS) > 32);
+        assert!(large.interleave(512, 4 << 20, 4, MAX_POLYS) < 8);
         for slots in [1, 2, 3, 100, 65_536] {
             for queries in [1, 64, u64::MAX] {
-                let t = large.interleave(slots, 1024, queries);
+                let t = large.interleave(slots, 1024, queries, MAX_POLYS);
                 assert!(t.is_power_of_two() && t <= MAX_INTERLEAVE);
                 assert!(slots.div_ceil(t) <= MAX_POLYS);
             }

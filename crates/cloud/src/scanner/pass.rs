@@ -1,6 +1,7 @@
 //! One pass over a stack: a generation at a time, for those who still wait.
 
 use harpo_oblivious::PartialAnswer;
+use rayon::prelude::*;
 
 use super::Item;
 use crate::Error;
@@ -43,17 +44,21 @@ impl Pass {
         let items = std::mem::take(&mut self.items);
         let sums = std::mem::take(&mut self.sums);
         let mut parts = Vec::with_capacity(items.len());
-        for (item, sum) in items.into_iter().zip(sums) {
-            if item.asked.is_gone() {
-                continue;
-            }
-            match item.query.part(&self.loaded.stack, self.done) {
-                Ok(part) => {
+        let of_queries: Vec<_> = items
+            .par_iter()
+            .map(|item| {
+                (!item.asked.is_gone()).then(|| item.query.part(&self.loaded.stack, self.done))
+            })
+            .collect();
+        for ((item, sum), part) in items.into_iter().zip(sums).zip(of_queries) {
+            match part {
+                None => continue,
+                Some(Ok(part)) => {
                     parts.push(part);
                     self.items.push(item);
                     self.sums.push(sum);
                 }
-                Err(error) => item.asked.answer(Err(error.into())),
+                Some(Err(error)) => item.asked.answer(Err(error.into())),
             }
         }
         let Some(resident) = self.loaded.residents.get(self.done) else {
@@ -75,12 +80,12 @@ impl Pass {
 
     /// Rounds the sums and hands the answers over.
     pub(super) fn finish(self) {
-        for (item, sum) in self.items.into_iter().zip(self.sums) {
-            if item.asked.is_gone() {
-                continue;
+        let items = self.items.into_par_iter().zip(self.sums);
+        items.for_each(|(item, sum)| {
+            if !item.asked.is_gone() {
+                let answer = sum.finish().map(|answer| answer.to_bytes());
+                item.asked.answer(answer.map_err(Error::Engine));
             }
-            let answer = sum.finish().map(|answer| answer.to_bytes());
-            item.asked.answer(answer.map_err(Error::Engine));
-        }
+        });
     }
 }

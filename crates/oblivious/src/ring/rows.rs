@@ -18,7 +18,10 @@ enum Memory {
         start: usize,
         len: usize,
     },
-    Pages(MmapMut),
+    Pages {
+        map: MmapMut,
+        len: usize,
+    },
 }
 
 impl Rows {
@@ -49,13 +52,13 @@ impl Rows {
             .map_anon()
             .ok()?;
         let _ = map.advise(Advice::HugePage);
-        Some(Rows(Memory::Pages(map)))
+        Some(Rows(Memory::Pages { map, len }))
     }
 
     pub(crate) fn as_slice(&self) -> &[Row] {
         match &self.0 {
             Memory::Words { words, start, len } => words[*start..][..len * LANES].as_chunks().0,
-            Memory::Pages(map) => bytemuck::cast_slice(map),
+            Memory::Pages { map, len } => &bytemuck::cast_slice(map)[..*len],
         }
     }
 
@@ -64,7 +67,7 @@ impl Rows {
             Memory::Words { words, start, len } => {
                 words[*start..][..*len * LANES].as_chunks_mut().0
             }
-            Memory::Pages(map) => bytemuck::cast_slice_mut(map),
+            Memory::Pages { map, len } => &mut bytemuck::cast_slice_mut(map)[..*len],
         }
     }
 }

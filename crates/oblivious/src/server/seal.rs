@@ -1,8 +1,8 @@
 //! Sealing: from slot bytes to encoded rows (oblivious-encoding 3.2), and from those to the hint (5.1).
 //!
 //! A generation is sealed stripe by stripe. A stripe is a few neighbouring blocks: the same piece of every slot, a
-//! contiguous part of the encoded rows, and a contiguous part of the hint. So memory is bounded by a stripe, whatever
-//! the generation's size, output is written from front to back, and what was interrupted goes on with the next stripe.
+//! contiguous part of the encoded rows, and a contiguous part of the hint. So memory is bounded by a stripe,
+//! output is written from front to back, and what was interrupted goes on with the next stripe.
 
 mod block;
 
@@ -16,7 +16,7 @@ use super::storage::ROW_BYTES;
 use crate::ring::{Factors, Kernel, LANES, Ring, Row, Rows};
 use crate::{EncodeError, Error, GenerationInfo, Hint, Params, sample, wire};
 
-/// Plaintext of a stripe, unless four blocks are larger.
+/// Plaintext of a stripe, unless one block is larger: 5 MiB for each 64 polynomials with set 1, 16 MiB with set 2.
 const STRIPE_BYTES: usize = 32 << 20;
 /// Bytes that reading a symbol may touch beyond its row.
 const SLACK: usize = size_of::<u32>();
@@ -74,7 +74,8 @@ impl Sealer {
     /// Whoever goes on with work that was interrupted must cut alike.
     #[must_use]
     pub fn with_stripe_bytes(mut self, bytes: usize) -> Self {
-        self.blocks_per_stripe = (bytes / self.block_bytes()).max(1);
+        let blocks = self.info.shape.blocks(self.params);
+        self.blocks_per_stripe = (bytes / self.block_bytes()).clamp(1, blocks);
         self
     }
 
@@ -87,16 +88,15 @@ impl Sealer {
             let batch = sample::public_batch(ring, &info.seed, first as u32, count);
             factors.put(first, &batch.into_ntt(Kernel::best()));
         }
-        let mut sealer = Sealer {
+        let sealer = Sealer {
             info,
             params,
             ring,
             factors,
-            blocks_per_stripe: 0,
+            blocks_per_stripe: 1,
         };
         // Fixed by the shape, so that work begun on one machine can go on on another.
-        sealer.blocks_per_stripe = (STRIPE_BYTES / sealer.block_bytes()).max(4);
-        sealer
+        sealer.with_stripe_bytes(STRIPE_BYTES)
     }
 
     /// Bytes of plaintext of a block, all slots together.

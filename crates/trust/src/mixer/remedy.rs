@@ -9,7 +9,7 @@ pub(super) fn remedy(error: &TrustError) -> Option<&'static str> {
     };
     match error.code()? {
         "memory_full" => Some(
-            "the cloud's memory limit does not take another encoded generation (3.4 times its slots): its operator must raise \
+            "the cloud's memory limit does not take another encoded generation (3 to 3.4 times its slots): its operator must raise \
              [limits] memory_limit_mib in cloud.toml and restart it; until then everything new stays in the \
              upload cache here. Smaller [layout] slots_per_generation here helps from the next generation on only",
         ),

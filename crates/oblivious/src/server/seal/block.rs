@@ -45,7 +45,7 @@ impl BlockEncode<'_> {
                 let symbols = unpack_symbols(&self.plain[at..], bits);
                 let symbols = simd.load(&symbols);
                 for (index, prime) in ring.primes.iter().enumerate() {
-                    // Of symbols below 2^27 + p / 2 the sum is below three times the prime, as is the sum of reduced ones.
+                    // Below 2^25 and the prime, or twice the prime and the prime: below three times the prime in any case.
                     let symbols = if bits > 26 {
                         reduce_loosely(simd, prime, symbols)
                     } else {
