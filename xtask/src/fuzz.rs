@@ -71,6 +71,9 @@ fn parse(words: &[String]) -> Result<Request> {
                 let number = words.next().context("--seconds needs a number")?;
                 request.seconds = number
                     .parse()
+                    .ok()
+                    // libFuzzer takes 0 for "for ever".
+                    .filter(|seconds| *seconds > 0)
                     .with_context(|| format!("`{number}` is no number of seconds"))?;
             }
             flag if flag.starts_with('-') => {

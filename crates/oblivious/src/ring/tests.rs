@@ -250,10 +250,11 @@ impl Task for Dots<'_> {
 #[test]
 fn inverse_undoes_forward() {
     let mut rng = ChaCha20Rng::seed_from_u64(3);
-    for (kernel, ring) in Kernel::available()
-        .into_iter()
-        .zip(rings().into_iter().cycle())
-    {
+    let all = rings().into_iter().flat_map(|ring| {
+        let kernels = Kernel::available().into_iter();
+        kernels.map(move |kernel| (kernel, ring))
+    });
+    for (kernel, ring) in all {
         let batch = random_batch(ring, &mut rng);
         let back = copy(&batch).into_ntt(kernel).into_coeff(kernel);
         assert_eq!(
@@ -287,6 +288,27 @@ fn sums_over_neighbouring_roots_keep_the_coefficients_at_multiples_of_t() {
                 });
                 let expected: Vec<Row> = batch.residues(index).iter().step_by(t).copied().collect();
                 assert_eq!(rows, expected, "n = {}, t = {t}", ring.n);
+            }
+        }
+    }
+}
+
+#[test]
+fn forward_takes_values_below_three_times_the_prime() {
+    // The largest of them, so that a sum that did not fit its lane would show.
+    for ring in rings() {
+        for prime in &ring.primes {
+            let smallest = vec![[prime.value - 1; LANES]; ring.n];
+            let largest = vec![[3 * prime.value - 1; LANES]; ring.n];
+            let forward = |mut rows: Vec<Row>, kernel: Kernel| {
+                kernel.run(Forward {
+                    prime,
+                    rows: &mut rows,
+                });
+                rows
+            };
+            for kernel in Kernel::available() {
+                assert!(forward(largest.clone(), kernel) == forward(smallest.clone(), kernel));
             }
         }
     }
