@@ -27,6 +27,7 @@ use harpo_protocol::id::BundleId;
 use harpo_protocol::placement::below;
 use harpo_protocol::release::{Release, ReleaseRequest};
 use harpo_protocol::search::{LocateRequest, SearchRequest, SearchResponse};
+use harpo_protocol::stack::StackDescriptor;
 use harpo_protocol::time::Timestamp;
 use harpo_service::http::ClientError;
 use harpo_service::shutdown::Shutdown;
@@ -34,11 +35,12 @@ use tokio::sync::Semaphore;
 use tracing::info;
 
 use crate::cloud_client::{CloudClient, ConnectError};
-use crate::hints::{HintError, Hints};
+use crate::hints::{HintError, Hints, Source};
 use crate::open::OpenError;
 use crate::party::Party;
 use crate::store::{CachedInstance, Store, StoreError};
 use crate::trust_client::TrustClient;
+use crate::within::Pace;
 use library::Library;
 use progress::Underway;
 use retrieve::RetrieveError;
@@ -284,34 +286,20 @@ impl Consult {
     pub async fn refresh_hints(&self) -> Result<(), ConsultError> {
         let inner = &self.0;
         let stacks = inner.trust.stacks().await.map_err(ConsultError::Trust)?;
-        let stacks: Vec<_> = stacks
+        let stacks: Vec<StackDescriptor> = stacks
             .iter()
-            .map(|stack| {
-                stack
-                    .verify(inner.party.trust_key())
-                    .map_err(OpenError::Stack)
+            .map(|stack| match stack.verify(inner.party.trust_key()) {
+                Ok(stack) => Ok((*stack).clone()),
+                Err(error) => Err(OpenError::Stack(error)),
             })
             .collect::<Result<_, _>>()?;
-        for stack in &stacks {
-            let missing = inner.hints.missing(stack);
-            if missing.is_empty() {
-                continue;
-            }
-            let cloud = inner.connect().await?;
-            for generation in missing {
-                inner.hints.fetch(&cloud, generation).await?;
-                info!(generation = %generation.generation, bytes = generation.hint_bytes, "hint fetched");
-            }
-        }
-        // The newest stack is read most: have its sum at hand.
-        if let Some(newest) = stacks.last().filter(|stack| !stack.generations.is_empty()) {
-            let (hints, newest) = (inner.hints.clone(), (**newest).clone());
-            crate::blocking(move || hints.held(&newest)).await?;
-        }
-        let all: Vec<_> = stacks.iter().flat_map(|stack| &stack.generations).collect();
-        inner.hints.keep_only(&all).map_err(HintError::Io)?;
-        inner.hints.set_ready(all.into_iter().cloned().collect());
-        Ok(())
+        let source = Source {
+            connect: &|| inner.connect().boxed(),
+            clock: inner.party.clock(),
+            pace: Pace::default(),
+        };
+        let mut rng = inner.party.rng();
+        Ok(inner.hints.refresh(&stacks, source, &mut rng).await?)
     }
 }
 
@@ -437,3 +425,6 @@ impl<K: Hash + Eq, V: Clone> Remembered<K, V> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,11 @@
 //! The hints of the whole stack, fetched when generations appear and kept (docs/protocol.md 7.2).
+//!
+//! What the cloud says of a hint is its word alone: how many bytes it has follows from the generation's public figures,
+//! which are trust's, and how long it may take from that.
 
-use std::collections::HashSet;
+mod refresh;
+
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,10 +19,14 @@ use harpo_oblivious::{
 use harpo_protocol::domain::Hasher;
 use harpo_protocol::id::GenerationId;
 use harpo_protocol::stack::{SealedGeneration, StackDescriptor};
+use harpo_service::clock::Clock;
 use harpo_service::http::ClientError;
 
+pub use self::refresh::Source;
+use self::refresh::Wrong;
 use crate::blocking;
-use crate::cloud_client::CloudClient;
+use crate::cloud_client::{CloudClient, ConnectError};
+use crate::within::{Pace, TooSlow};
 
 /// Why hints are not there.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +45,51 @@ pub enum HintError {
         "the hint of generation {0} is not the one that trust names; the cloud is wrong or was altered"
     )]
     Digest(GenerationId),
+    /// It was not the one that trust names when it came last, and is not asked for again yet.
+    #[error(
+        "the hint of generation {generation} was not the one that trust names, {times} times in a row; it is asked for \
+         again later. The cloud is wrong or was altered"
+    )]
+    HeldOff {
+        /// Which.
+        generation: GenerationId,
+        /// How often it was wrong.
+        times: u32,
+    },
+    /// Its length, which the cloud said, is not the one that the generation's public figures give.
+    #[error(
+        "generation {generation} is said to have a hint of {said} bytes, but its figures give {expected}; it is not \
+         fetched. The cloud is wrong or was altered"
+    )]
+    Length {
+        /// Which.
+        generation: GenerationId,
+        /// The descriptor's.
+        said: u64,
+        /// The figures'.
+        expected: u64,
+    },
+    /// The cloud sends it, but so slowly that it would never be here. What came is kept.
+    #[error("the hint of generation {generation} trickles")]
+    TooSlow {
+        /// Which.
+        generation: GenerationId,
+        /// How slowly.
+        #[source]
+        source: TooSlow,
+    },
+    /// No connection to the cloud.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// Some are not here, and the others are.
+    #[error("{count} hints are not here; the log names each, and this is the first")]
+    Missing {
+        /// How many, at least.
+        count: usize,
+        /// Why the first is not.
+        #[source]
+        first: Box<HintError>,
+    },
     /// The descriptor or a hint cannot be used.
     #[error("the stack cannot be used")]
     Stack(#[from] oblivious::Error),
@@ -90,6 +144,8 @@ pub struct Hints {
     /// Bytes of hints that came since the start.
     received: AtomicU64,
     fetching: tokio::sync::Mutex<()>,
+    /// Those that were not what trust names, by their place.
+    wrong: Mutex<HashMap<PathBuf, Wrong>>,
 }
 
 impl std::fmt::Debug for HeldStack {
@@ -110,6 +166,7 @@ impl Hints {
             ready: Mutex::default(),
             received: AtomicU64::new(0),
             fetching: tokio::sync::Mutex::default(),
+            wrong: Mutex::default(),
         })
     }
 
@@ -127,12 +184,27 @@ impl Hints {
         &self,
         cloud: &CloudClient,
         generation: &SealedGeneration,
+        clock: &Clock,
+        pace: Pace,
     ) -> Result<(), HintError> {
+        let expected = info(generation)?.hint_bytes()?;
+        if generation.hint_bytes != expected {
+            return Err(HintError::Length {
+                generation: generation.generation,
+                said: generation.hint_bytes,
+                expected,
+            });
+        }
         let _one = self.fetching.lock().await;
         let part = self.path(generation).with_extension("part");
         let have = fs::metadata(&part).map_or(0, |m| m.len());
-        if have < generation.hint_bytes {
-            self.receive(cloud, generation, &part, have).await?;
+        if have < expected {
+            let receiving = self.receive(cloud, generation, &part, have);
+            let received = pace.within(clock, expected, receiving).await;
+            received.map_err(|source| HintError::TooSlow {
+                generation: generation.generation,
+                source,
+            })??;
         }
         let (generation, path) = (generation.clone(), self.path(generation));
         let this = self.dir.clone();
@@ -284,3 +356,6 @@ fn digest(path: &Path) -> io::Result<harpo_protocol::id::Digest> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ pub(crate) struct Desk {
     pub(crate) deposits: Mutex<HashMap<BundleId, (Signed<Manifest>, bool)>>,
     /// What is told at `/v1/notices`.
     pub(crate) notices: Mutex<Vec<Notice>>,
+    /// How many releases were asked for; all are refused.
+    pub(crate) releases: AtomicUsize,
 }
 
 /// Trust's place, and a gateway enrolled with it.
@@ -101,6 +104,7 @@ impl World {
             begun: Mutex::default(),
             deposits: Mutex::default(),
             notices: Mutex::default(),
+            releases: AtomicUsize::new(0),
         };
         let mut world = Self {
             dir,
@@ -224,6 +228,7 @@ fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/deposits/{bundle}/complete", post(complete))
         .route("/v1/notices", get(notices))
         .route("/v1/stacks", get(stacks))
+        .route("/v1/releases", post(release))
         .with_state(desk)
 }
 
@@ -331,6 +336,11 @@ async fn notices(
             .cloned()
             .collect(),
     ))
+}
+
+async fn release(State(desk): State<Arc<Desk>>) -> ApiError {
+    desk.releases.fetch_add(1, Ordering::Relaxed);
+    ApiError::new(StatusCode::FORBIDDEN, "denied", "as the test wants")
 }
 
 async fn stacks() -> Answer<Vec<Signed<StackDescriptor>>> {

@@ -20,6 +20,7 @@ use harpo_protocol::retrieval::{Ticket, classes};
 use harpo_protocol::sign::{Signed, Verified};
 use harpo_protocol::stack::StackDescriptor;
 use harpo_service::causes::in_one_line;
+use tokio::sync::SemaphorePermit;
 use tracing::{info, warn};
 
 use super::progress::{Phase, Progress};
@@ -61,6 +62,13 @@ impl Inner {
             reason = "how long it took, for people to read"
         )]
         let begun = Instant::now();
+        // Before the release is asked for, so that its tickets do not age while other retrievals go first. Released
+        // before anything is decoded (9.4).
+        let turn = self
+            .retrievals
+            .acquire()
+            .await
+            .map_err(|_| ConsultError::Stopping)?;
         let request = ReleaseRequest {
             requester: requester.clone(),
             bundle,
@@ -90,7 +98,7 @@ impl Inner {
         let progress = Progress::new(&fetch, party.clock());
         self.underway.show(&progress);
         let result = self
-            .bring(Arc::new(manifest), access, &mut fetch, &progress)
+            .bring(Arc::new(manifest), access, turn, &mut fetch, &progress)
             .await;
         progress.end();
         fetch.wire = progress.wire();
@@ -111,10 +119,12 @@ impl Inner {
         result
     }
 
+    /// `turn` is the right to be at the cloud, given back as soon as everything is here.
     async fn bring(
         &self,
         manifest: Arc<Verified<Manifest>>,
         access: CheckedAccess,
+        turn: SemaphorePermit<'_>,
         fetch: &mut Fetch,
         progress: &Progress,
     ) -> Result<(), ConsultError> {
@@ -126,6 +136,8 @@ impl Inner {
         } = access;
         let brought = match stack {
             None => {
+                // The cloud is not asked.
+                drop(turn);
                 let fragments = self.fetch_cached(&manifest, grant, progress).await?;
                 Brought::Fragments(fragments)
             }
@@ -134,7 +146,7 @@ impl Inner {
                 let asked = Asked::new(&stack, &slots)?;
                 fetch.engine = Some(asked.engine);
                 fetch.stack_bytes = asked.stack_bytes();
-                fetch.hint_bytes = stack.generations.iter().map(|g| g.hint_bytes).sum();
+                fetch.hint_bytes = asked.stack.hint_bytes();
                 progress.covers(asked.engine, fetch.stack_bytes, fetch.hint_bytes);
                 match asked.engine {
                     Engine::Ring => {
@@ -142,6 +154,7 @@ impl Inner {
                         let answers = self
                             .fetch_obliviously(&held, &slots, &tickets, progress)
                             .await?;
+                        drop(turn);
                         Brought::Answers {
                             held,
                             slots,
@@ -152,6 +165,7 @@ impl Inner {
                         let opened =
                             manifest.fragments.len() as u64 * layout.fragment_bytes() as u64;
                         let stack = self.fetch_stack(&asked, opened, &tickets, progress).await?;
+                        drop(turn);
                         Brought::Stack { slots, stack }
                     }
                 }
@@ -215,11 +229,6 @@ impl Inner {
         tickets: &[Signed<Ticket>],
         progress: &Progress,
     ) -> Result<Answers, ConsultError> {
-        let _place = self
-            .retrievals
-            .acquire()
-            .await
-            .map_err(|_| ConsultError::Stopping)?;
         let cloud = self.connect().await?;
         let tickets: Vec<_> = tickets
             .iter()
@@ -253,11 +262,6 @@ impl Inner {
         let ticket = tickets
             .first()
             .ok_or(OpenError::Unfit("it has no ticket"))?;
-        let _place = self
-            .retrievals
-            .acquire()
-            .await
-            .map_err(|_| ConsultError::Stopping)?;
         let (dir, bytes) = (self.library.dir().to_owned(), asked.stack_bytes());
         // Opening writes the pack and the instances.
         let file = blocking(move || stream::set_aside(&dir, bytes, 2 * opened)).await?;
