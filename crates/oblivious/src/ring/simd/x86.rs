@@ -48,7 +48,8 @@ impl Avx2 {
 
 // SAFETY of every block in this implementation: `self` proves the features; loads and stores go through
 // references to sixteen u32, which are 64 readable or writable bytes, without an assumption on alignment
-// unless the line itself checked it.
+// unless the line itself checked it. Streamed rows are fenced by the task before it returns; a panic before that unwinds through
+// the locked instructions of the thread pool, which order them as well.
 impl Simd for Avx512 {
     type Vector = __m512i;
     /// Sums of the even lanes and of the odd lanes.
@@ -155,7 +156,8 @@ macro_rules! halves {
     };
 }
 
-// SAFETY of every block: as above, with two halves of eight lanes.
+// SAFETY of every block: as above, with two halves of eight lanes; helpers are functions and not closures, which would not be
+// compiled for the features.
 impl Simd for Avx2 {
     type Vector = [__m256i; 2];
     /// Even and odd lanes of the first half, then of the second.
@@ -227,14 +229,15 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn mul_high_splat(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
-        unsafe {
-            let half = |a: __m256i, b: __m256i| {
+        #[inline(always)]
+        fn half(a: __m256i, b: __m256i) -> __m256i {
+            unsafe {
                 let even = _mm256_mul_epu32(a, b);
                 let odd = _mm256_mul_epu32(_mm256_srli_epi64::<32>(a), b);
                 _mm256_blend_epi32::<0xAA>(_mm256_srli_epi64::<32>(even), odd)
-            };
-            [half(a[0], b[0]), half(a[1], b[1])]
+            }
         }
+        [half(a[0], b[0]), half(a[1], b[1])]
     }
 
     #[inline(always)]
@@ -268,14 +271,15 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn split(self, wide: [__m256i; 4]) -> ([__m256i; 2], [__m256i; 2]) {
-        unsafe {
-            let half = |even: __m256i, odd: __m256i| {
+        #[inline(always)]
+        fn half(even: __m256i, odd: __m256i) -> (__m256i, __m256i) {
+            unsafe {
                 let low = _mm256_blend_epi32::<0xAA>(even, _mm256_slli_epi64::<32>(odd));
                 let high = _mm256_blend_epi32::<0xAA>(_mm256_srli_epi64::<32>(even), odd);
                 (low, high)
-            };
-            let (first, second) = (half(wide[0], wide[1]), half(wide[2], wide[3]));
-            ([first.0, second.0], [first.1, second.1])
+            }
         }
+        let (first, second) = (half(wide[0], wide[1]), half(wide[2], wide[3]));
+        ([first.0, second.0], [first.1, second.1])
     }
 }
