@@ -78,8 +78,7 @@ pub struct Checked {
     pub access: Option<CheckedAccess>,
 }
 
-/// Access with opened secrets.
-#[derive(Debug)]
+/// Access with opened secrets, which are not shown: places, too, are nobody else's to know.
 pub struct CheckedAccess {
     /// Names the permit.
     pub grant: harpo_protocol::id::Nonce,
@@ -90,6 +89,12 @@ pub struct CheckedAccess {
         Verified<StackDescriptor>,
         Vec<Signed<harpo_protocol::retrieval::Ticket>>,
     )>,
+}
+
+impl std::fmt::Debug for CheckedAccess {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CheckedAccess(..)")
+    }
 }
 
 /// Checks a release (10.1: credential, manifest; 8.4: secrets, placements, tickets).

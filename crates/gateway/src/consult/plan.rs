@@ -2,9 +2,38 @@
 
 use harpo_protocol::placement::shuffle;
 use rand_core::CryptoRng;
+use zeroize::Zeroize as _;
 
-/// What one query asks for: an entry of the list of wanted slots, or nothing.
-pub type Choice = Option<usize>;
+/// What one query asks for: an entry of the list of wanted slots, or nothing. Which queries are real is nobody else's to
+/// know: not shown, and wiped when dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Choice(Option<usize>);
+
+impl Choice {
+    /// An entry of the list, or nothing.
+    #[must_use]
+    pub fn new(index: Option<usize>) -> Self {
+        Self(index)
+    }
+
+    /// Which entry, if any.
+    #[must_use]
+    pub fn index(&self) -> Option<usize> {
+        self.0
+    }
+}
+
+impl Drop for Choice {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl std::fmt::Debug for Choice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Choice(..)")
+    }
+}
 
 /// Spreads `wanted` slots over retrievals of the given numbers of queries: real choices fill the
 /// retrievals in order, the rest are dummies, and within each retrieval the order is uniformly random.
@@ -13,7 +42,7 @@ pub fn plan(wanted: usize, queries: &[u32], rng: &mut impl CryptoRng) -> Vec<Vec
     queries
         .iter()
         .map(|count| {
-            let mut choices: Vec<Choice> = (0..*count).map(|_| next.next()).collect();
+            let mut choices: Vec<Choice> = (0..*count).map(|_| Choice(next.next())).collect();
             shuffle(&mut choices, rng);
             choices
         })
@@ -36,7 +65,7 @@ mod tests {
             let plan = plan(wanted, &classes, &mut rng);
             let shape: Vec<u32> = plan.iter().map(|c| c.len() as u32).collect();
             assert_eq!(shape, classes);
-            let mut asked: Vec<usize> = plan.into_iter().flatten().flatten().collect();
+            let mut asked: Vec<usize> = plan.iter().flatten().filter_map(Choice::index).collect();
             asked.sort_unstable();
             assert_eq!(asked, (0..wanted).collect::<Vec<_>>());
         }
@@ -47,9 +76,15 @@ mod tests {
         let mut rng = ChaCha20Rng::seed_from_u64(2);
         let mut dummy_first = 0;
         for _ in 0..3000 {
-            dummy_first += u32::from(plan(5, &[8], &mut rng)[0][0].is_none());
+            dummy_first += u32::from(plan(5, &[8], &mut rng)[0][0].index().is_none());
         }
         // Expected 3 of 8 of 3000 = 1125, standard deviation 27.
         assert!((1000..1250).contains(&dummy_first), "{dummy_first}");
+    }
+
+    #[test]
+    fn what_is_real_does_not_show() {
+        let (real, dummy) = (Choice::new(Some(3)), Choice::new(None));
+        assert_eq!(format!("{real:?}"), format!("{dummy:?}"));
     }
 }

@@ -148,7 +148,8 @@ pub struct Wanted<'a> {
     pub tickets: &'a [(Signed<Ticket>, u32)],
 }
 
-/// Answers that have arrived and are not decoded, and the secrets that decode them.
+/// Answers that have arrived and are not decoded, and the secrets that decode them. Which of them are real does not
+/// show.
 #[derive(Debug)]
 pub struct Answers {
     file: File,
@@ -249,7 +250,7 @@ impl Answers {
                 })
                 .collect::<Result<_, RetrieveError>>()?;
             for (ask, slot) in slots {
-                if let Some(index) = ask {
+                if let Some(index) = ask.index() {
                     take(index, slot)?;
                 }
             }

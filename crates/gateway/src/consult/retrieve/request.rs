@@ -65,13 +65,13 @@ impl Requests {
                 .map(|ask| {
                     let mut seed = Zeroizing::new([0; 32]);
                     rng.fill_bytes(&mut *seed);
-                    (*ask, seed)
+                    (ask.clone(), seed)
                 })
                 .collect();
             let made: Vec<(plan::Choice, Secret, Vec<u8>)> = seeded
                 .into_par_iter()
                 .map(|(ask, seed)| {
-                    let choice = ask.map_or(Choice::Dummy, |index| choices[index]);
+                    let choice = ask.index().map_or(Choice::Dummy, |index| choices[index]);
                     // Wipes itself.
                     let mut rng = ChaCha20Rng::from_seed(*seed);
                     let (secret, query) = oblivious::client::query(&held.stack, choice, &mut rng)?;

@@ -162,6 +162,13 @@ async fn answer_bytes() -> usize {
 async fn undisturbed_it_asks_once_and_counts_every_byte() {
     let outcome = run(&[]).await;
     assert_eq!(outcome.paths(), [""]);
+    // Three of the four are real; that does not show.
+    let shown = format!("{:?}", outcome.result.as_ref().unwrap());
+    assert_eq!(
+        shown.matches("(Choice(..), Secret(..))").count(),
+        4,
+        "{shown}"
+    );
     let wire = outcome.progress.wire();
     let down = 4 * outcome.cloud.held.answer_bytes() as u64;
     let expected = Wire {

@@ -11,7 +11,8 @@ fn make(threads: usize, held: &Arc<HeldStack>) -> (Vec<u8>, Vec<(plan::Choice, S
     let mut rng = ChaCha20Rng::seed_from_u64(5);
     let file = tempfile::tempfile().unwrap();
     let copy = file.try_clone().unwrap();
-    let asks = vec![Some(1), None, Some(0), None, None, Some(2)];
+    let asks = [Some(1), None, Some(0), None, None, Some(2)];
+    let asks = asks.map(plan::Choice::new).to_vec();
     let choices = WANTED.map(|slot| held.choice(GENERATION, slot).unwrap());
     let progress = progress();
     progress.enter(Phase::Asking, 6);
@@ -73,7 +74,7 @@ async fn a_disk_that_fails_does_not_show() {
     let (request, _secrets) = Requests::make(
         &cloud.held,
         &ticket,
-        vec![None; 4],
+        vec![plan::Choice::new(None); 4],
         &[],
         file,
         &progress,
