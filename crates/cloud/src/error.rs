@@ -62,6 +62,9 @@ pub enum Error {
     /// As many queries wait as are allowed; when there will be room.
     #[error("too many retrievals wait; try again in {} seconds", seconds(*.0))]
     QueueFull(Duration),
+    /// As many streams as are allowed; when a place will be free.
+    #[error("too many streams at once; try again in {} seconds", seconds(*.0))]
+    StreamsFull(Duration),
     /// As many as are allowed at once, or the stack is not in memory yet.
     #[error("{0}; try again later")]
     Busy(&'static str),
@@ -213,7 +216,9 @@ impl From<Error> for ApiError {
             Error::TooLarge { .. } => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
             }
-            Error::QueueFull(after) => Self::unavailable("busy", message, after),
+            Error::QueueFull(after) | Error::StreamsFull(after) => {
+                Self::unavailable("busy", message, after)
+            }
             Error::Busy(_) | Error::Stopping => Self::unavailable("busy", message, BUSY_FOR),
             Error::MemoryFull { .. } => {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "memory_full", message)

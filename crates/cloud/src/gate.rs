@@ -9,14 +9,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use harpo_oblivious::Stack;
 use harpo_protocol::id::{Nonce, PartyId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 pub(crate) use self::room::Place;
 use self::room::Room;
+pub(crate) use self::streams::StreamPlace;
+use self::streams::Streams;
 use crate::Error;
 use crate::config::Limits;
 use crate::scanner::Pace;
 
 mod room;
+mod streams;
 
 /// The bounds.
 #[derive(Debug)]
@@ -25,7 +29,7 @@ pub(crate) struct Gate {
     tickets: Arc<Semaphore>,
     nonces: OneEach<Nonce>,
     room: Arc<Room>,
-    streams: Arc<Semaphore>,
+    streams: Arc<Streams>,
 }
 
 impl Gate {
@@ -35,7 +39,7 @@ impl Gate {
             tickets: Arc::new(Semaphore::new(limits.tickets_at_once as usize)),
             nonces: OneEach::default(),
             room: Arc::new(Room::new(limits)),
-            streams: Arc::new(Semaphore::new(limits.streams_at_once as usize)),
+            streams: Arc::new(Streams::new(limits.streams_at_once)),
         }
     }
 
@@ -68,11 +72,12 @@ impl Gate {
         self.room.take(stack, queries, pace)
     }
 
-    /// For a stream, which has slots in memory.
-    pub(crate) fn stream(&self) -> Result<OwnedSemaphorePermit, Error> {
-        Arc::clone(&self.streams)
-            .try_acquire_owned()
-            .map_err(|_| Error::Busy("too many streams at once"))
+    /// For a stream of `bytes`, which has slots in memory.
+    ///
+    /// # Errors
+    /// [`Error::StreamsFull`].
+    pub(crate) fn stream(&self, bytes: u64) -> Result<StreamPlace, Error> {
+        self.streams.take(bytes, Instant::now())
     }
 }
 

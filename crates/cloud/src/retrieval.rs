@@ -92,7 +92,7 @@ pub(crate) async fn retrieve(
 /// Reads the ticket, and says whether its retrieval may be uploaded.
 async fn admit(cloud: &Cloud, head: Head, body: &mut BodyReader) -> Result<Admitted, Error> {
     let _reading = cloud.gate.ticket()?;
-    let ticket = ticket(cloud, body).await?;
+    let ticket = ticket(cloud, head, body).await?;
     let loaded = cloud.residents.stack(&ticket.generations)?;
     let from = head.from.unwrap_or(0);
     if from >= ticket.queries {
@@ -129,6 +129,8 @@ async fn resumes(
 ) -> Result<Option<Vec<Digest>>, Error> {
     let Some(spent) = cloud.store.spent(ticket.nonce).await? else {
         return match from {
+            // Forgotten since it was looked up.
+            _ if cloud.now() >= ticket.expires => Err(Error::Expired),
             None | Some(0) => Ok(None),
             Some(_) => Err(Error::malformed(
                 "retrieval",
@@ -199,7 +201,7 @@ async fn settle(
     let (peer, pass) = (asker.address, asker.pass);
     if admitted.resumes.is_some() {
         let most = cloud.limits.retrieval_resumptions;
-        cloud.store.resume(nonce, most).await?;
+        cloud.store.resume(nonce, most, 0).await?;
         return cloud.events.record(&Event::Resumption {
             time: cloud.now(),
             nonce,
@@ -226,13 +228,15 @@ async fn settle(
     })
 }
 
-/// Reads the ticket and accepts it, or not.
+/// Reads the ticket and accepts it, or not. One that has expired is good for resuming alone, and only while it is
+/// remembered that it was spent before (9.5): `head` must ask for that.
 pub(crate) async fn ticket(
     cloud: &Cloud,
+    head: Head,
     body: &mut BodyReader,
 ) -> Result<Verified<Ticket>, Error> {
-    let head = body.exact(HEAD_BYTES).await?;
-    let length = ticket_length([head[0], head[1], head[2], head[3]])?;
+    let length = body.exact(HEAD_BYTES).await?;
+    let length = ticket_length([length[0], length[1], length[2], length[3]])?;
     let text = body.exact(length).await?;
     let text = std::str::from_utf8(&text).map_err(|_| Error::malformed("ticket", "not UTF-8"))?;
     let ticket = Signed::<Ticket>::from_json(text)?.verify(&cloud.trust_key)?;
@@ -242,8 +246,17 @@ pub(crate) async fn ticket(
             format!("{} queries", ticket.queries),
         ));
     }
-    if cloud.now() >= ticket.expires {
+    if cloud.now() >= ticket.expires && !is_remembered(cloud, head, &ticket).await? {
         return Err(Error::Expired);
     }
     Ok(ticket)
+}
+
+/// Whether an expired ticket may still be resumed. A slow line takes longer than a ticket is good for.
+async fn is_remembered(cloud: &Cloud, head: Head, ticket: &Ticket) -> Result<bool, Error> {
+    let memory = Duration::from_secs(cloud.limits.ticket_memory_seconds);
+    if head.from.is_none() || cloud.now() >= ticket.expires.after(memory) {
+        return Ok(false);
+    }
+    Ok(cloud.store.spent(ticket.nonce).await?.is_some())
 }

@@ -12,14 +12,13 @@ use harpo_protocol::id::{Digest, GenerationId, Nonce, PartyId};
 use harpo_protocol::retrieval::Ticket;
 use harpo_protocol::sign::Verified;
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::Error;
 use crate::body::BodyReader;
 use crate::cloud::Cloud;
 use crate::events::Event;
-use crate::gate::Entered;
+use crate::gate::{Entered, StreamPlace};
 use crate::proofs;
 use crate::residents;
 use crate::retrieval::{self, Asker, Head};
@@ -45,7 +44,7 @@ struct Admitted {
 struct Guards {
     _pass: Entered<PartyId>,
     _alone: Entered<Nonce>,
-    _place: OwnedSemaphorePermit,
+    place: StreamPlace,
 }
 
 /// Sends the slots of a ticket's stack.
@@ -63,7 +62,7 @@ pub(crate) async fn stream(
     let guards = Guards {
         _pass: pass,
         _alone: alone,
-        _place: cloud.gate.stream()?,
+        place: cloud.gate.stream(admitted.length)?,
     };
     settle(cloud, asker, &admitted, body.taken()).await?;
     let length = admitted.length;
@@ -81,7 +80,7 @@ async fn ticket(
     body: &mut BodyReader,
 ) -> Result<Verified<Ticket>, Error> {
     let _reading = cloud.gate.ticket()?;
-    let ticket = retrieval::ticket(cloud, body).await?;
+    let ticket = retrieval::ticket(cloud, head, body).await?;
     if head.length.is_some_and(|length| length != body.taken()) {
         return Err(Error::malformed("stream", "its body is the ticket alone"));
     }
@@ -103,6 +102,8 @@ async fn admit(cloud: &Cloud, head: Head, ticket: Verified<Ticket>) -> Result<Ad
         ));
     }
     let resumes = match cloud.store.spent(ticket.nonce).await? {
+        // Forgotten since it was looked up.
+        None if cloud.now() >= ticket.expires => return Err(Error::Expired),
         None if from == 0 => false,
         None => {
             return Err(Error::malformed(
@@ -114,7 +115,8 @@ async fn admit(cloud: &Cloud, head: Head, ticket: Verified<Ticket>) -> Result<Ad
         Some(spent)
             if head.from.is_some()
                 && spent.bought == Some(Bought::Stack)
-                && spent.resumptions < cloud.limits.retrieval_resumptions =>
+                && spent.resumptions < cloud.limits.retrieval_resumptions
+                && spent.stream_from <= from =>
         {
             true
         }
@@ -151,7 +153,10 @@ async fn settle(
     let ticket = &admitted.ticket;
     if admitted.resumes {
         let most = cloud.limits.retrieval_resumptions;
-        cloud.store.resume(ticket.nonce, most).await?;
+        cloud
+            .store
+            .resume(ticket.nonce, most, admitted.from)
+            .await?;
     } else {
         let bought = Bought::Stack;
         cloud
@@ -203,6 +208,9 @@ async fn send(
             let slot = slot?;
             for piece in slot.chunks(PIECE_BYTES) {
                 let is_last = reader.sent() + piece.len() as u64 >= admitted.length;
+                if let Some(guards) = &guards {
+                    guards.place.sent(reader.sent());
+                }
                 let room = reader.room(piece.len()).await?;
                 if is_last {
                     // Who has read everything can come again at once.

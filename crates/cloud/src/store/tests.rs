@@ -179,7 +179,7 @@ async fn tickets_are_spent_once_and_forgotten_ones_are_refused_for_ever() {
     assert_eq!(store.forget_tickets(Timestamp(5)).await.unwrap(), 0);
     for nonce in [first, second] {
         assert!(matches!(spend(nonce, 100).await, Err(Error::Expired)));
-        assert!(matches!(store.resume(nonce, 8).await, Err(Error::Spent)));
+        assert!(matches!(store.resume(nonce, 8, 0).await, Err(Error::Spent)));
         spend(nonce, 101).await.unwrap();
     }
 }
@@ -201,13 +201,20 @@ async fn what_a_ticket_bought_is_kept_and_resumptions_are_counted() {
         Err(Error::Spent)
     ));
     for _ in 0..3 {
-        store.resume(list, 3).await.unwrap();
+        store.resume(list, 3, 0).await.unwrap();
     }
-    assert!(matches!(store.resume(list, 3).await, Err(Error::Spent)));
+    assert!(matches!(store.resume(list, 3, 0).await, Err(Error::Spent)));
     let spent = store.spent(list).await.unwrap().unwrap();
     assert_eq!((spent.bought, spent.resumptions), (Some(queries), 3));
     let spent = store.spent(whole).await.unwrap().unwrap();
     assert_eq!((spent.bought, spent.resumptions), (Some(Bought::Stack), 0));
+    // A stream goes on, and not back.
+    for from in [0, 0, 7, 7, 9] {
+        store.resume(whole, 8, from).await.unwrap();
+    }
+    assert!(matches!(store.resume(whole, 8, 8).await, Err(Error::Spent)));
+    let spent = store.spent(whole).await.unwrap().unwrap();
+    assert_eq!((spent.resumptions, spent.stream_from), (5, 9));
     assert_eq!(store.spent(Nonce([3; 16])).await.unwrap(), None);
 }
 
@@ -225,7 +232,7 @@ async fn a_ticket_of_before_purchases_were_recorded_buys_nothing_more() {
     tx.commit().await.unwrap();
     let spent = store.spent(old).await.unwrap().unwrap();
     assert_eq!((spent.bought, spent.resumptions), (None, 0));
-    assert!(matches!(store.resume(old, 8).await, Err(Error::Spent)));
+    assert!(matches!(store.resume(old, 8, 0).await, Err(Error::Spent)));
     assert!(matches!(
         store.spend(old, Timestamp(100), &Bought::Stack).await,
         Err(Error::Spent)

@@ -27,15 +27,19 @@ pub(crate) struct Spent {
     pub(crate) bought: Option<Bought>,
     /// How often it was resumed.
     pub(crate) resumptions: u32,
+    /// The slot at which its last stream began.
+    pub(crate) stream_from: u32,
 }
 
 impl Store {
     /// What a ticket was spent for; `None` if it was not.
     pub(crate) async fn spent(&self, nonce: Nonce) -> Result<Option<Spent>, Error> {
-        let row = sqlx::query("SELECT bought, queries, resumptions FROM tickets WHERE nonce = ?")
-            .bind(nonce.0.as_slice())
-            .fetch_optional(self.0.read())
-            .await?;
+        let row = sqlx::query(
+            "SELECT bought, queries, resumptions, stream_from FROM tickets WHERE nonce = ?",
+        )
+        .bind(nonce.0.as_slice())
+        .fetch_optional(self.0.read())
+        .await?;
         row.as_ref().map(spent_of).transpose()
     }
 
@@ -80,16 +84,23 @@ impl Store {
         Ok(())
     }
 
-    /// Counts a resumption: returns once that is durable (9.5). The caller has checked what is asked for.
+    /// Counts a resumption: returns once that is durable (9.5). The caller has checked what is asked for; a stream goes
+    /// on at slot `stream_from` (9.6), which is 0 for queries.
     ///
     /// # Errors
-    /// [`Error::Spent`] if there were `most`, or the ticket is not there.
-    pub(crate) async fn resume(&self, nonce: Nonce, most: u32) -> Result<(), Error> {
+    /// [`Error::Spent`] if there were `most`, the ticket is not there, or its last stream began further on.
+    pub(crate) async fn resume(
+        &self,
+        nonce: Nonce,
+        most: u32,
+        stream_from: u32,
+    ) -> Result<(), Error> {
         let mut tx = self.0.begin("resume").await?;
         let done = sqlx::query(
-            "UPDATE tickets SET resumptions = resumptions + 1 \
-             WHERE nonce = ? AND bought IS NOT NULL AND resumptions < ?",
+            "UPDATE tickets SET resumptions = resumptions + 1, stream_from = ?1 \
+             WHERE nonce = ?2 AND bought IS NOT NULL AND resumptions < ?3 AND stream_from <= ?1",
         )
+        .bind(stream_from)
         .bind(nonce.0.as_slice())
         .bind(most)
         .execute(&mut *tx)
@@ -131,6 +142,7 @@ fn spent_of(row: &SqliteRow) -> Result<Spent, Error> {
     Ok(Spent {
         bought,
         resumptions: row.try_get("resumptions")?,
+        stream_from: row.try_get("stream_from")?,
     })
 }
 

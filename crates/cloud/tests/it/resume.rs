@@ -212,7 +212,7 @@ async fn a_ticket_buys_one_list_of_queries_however_it_is_resumed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn resumptions_have_one_form_and_end_with_the_ticket() {
+async fn resumptions_have_one_form_and_end_when_the_ticket_is_forgotten() {
     let world = World::new();
     let cloud = world.start().await;
     let generation = Generation::new(3);
@@ -250,8 +250,26 @@ async fn resumptions_have_one_form_and_end_with_the_ticket() {
     let cut = &second[..second.len() - 1];
     assert_refused(retrieve_from(&pass, "1", cut).await, 400, "malformed");
     retrieve_from(&pass, "1", &second).await.unwrap();
+
+    // A line may be slower than a ticket is good for: what was spent is resumed while it is remembered.
+    let late = world.ticket(&[&generation], 2, 2);
+    let late = consumer.ask(&late, &[None; 2]).body;
     world.clock.advance(Duration::from_secs(60));
     let pass = world.pass(&cloud, 11);
+    retrieve_from(&pass, "1", &second).await.unwrap();
+    world.clock.advance(Duration::from_secs(3599));
+    let pass = world.pass(&cloud, 12);
+    let whole = retrieve_from(&pass, "0", &body).await.unwrap();
+    let half = retrieve_from(&pass, "1", &second).await.unwrap();
+    assert_eq!(half, whole[whole.len() / 2..]);
+    // Not without saying so, not for other queries, and not if it was not spent in time.
+    assert_refused(retrieve(&pass, &body).await, 403, "expired");
+    let others = consumer.ask(&ticket, &[Some((0, 1)), None]).body;
+    assert_refused(retrieve_from(&pass, "0", &others).await, 409, "spent");
+    assert_refused(retrieve(&pass, &late).await, 403, "expired");
+    assert_refused(retrieve_from(&pass, "0", &late).await, 403, "expired");
+    world.clock.advance(Duration::from_secs(1));
+    let pass = world.pass(&cloud, 13);
     assert_refused(retrieve_from(&pass, "1", &second).await, 403, "expired");
     cloud.stop().await;
 }

@@ -160,7 +160,7 @@ async fn a_stream_that_broke_off_goes_on_also_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_goes_on_eight_times_and_not_with_an_expired_ticket() {
+async fn a_stream_goes_on_eight_times_and_until_its_ticket_is_forgotten() {
     let world = World::new();
     let cloud = world.start().await;
     let generation = Generation::new(3);
@@ -177,11 +177,39 @@ async fn a_stream_goes_on_eight_times_and_not_with_an_expired_ticket() {
     assert_refused(stream(&pass, &ticket, "?from=0").await, 409, "spent");
 
     let ticket = world.ticket(&[&generation], 1, 2);
+    let unspent = world.ticket(&[&generation], 1, 3);
     stream(&pass, &ticket, "").await.unwrap();
     world.clock.advance(Duration::from_secs(60));
+    let pass = world.pass(&cloud, 11);
+    stream(&pass, &ticket, "?from=1").await.unwrap();
+    assert_refused(stream(&pass, &ticket, "").await, 403, "expired");
+    assert_refused(stream(&pass, &unspent, "?from=0").await, 403, "expired");
+    world.clock.advance(Duration::from_secs(3600));
+    let pass = world.pass(&cloud, 12);
     assert_refused(stream(&pass, &ticket, "?from=1").await, 403, "expired");
     cloud.stop().await;
-    assert_eq!(seen(&world).len(), 10);
+    assert_eq!(seen(&world).len(), 11);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_goes_on_and_never_back() {
+    let world = World::new();
+    let cloud = world.start().await;
+    let generation = Generation::new(3);
+    generation.write_and_seal(&world.trust(&cloud)).await;
+    let pass = world.pass(&cloud, 10);
+    let ticket = world.ticket(&[&generation], 1, 1);
+    stream(&pass, &ticket, "").await.unwrap();
+    for from in ["?from=0", "?from=4", "?from=4", "?from=9"] {
+        stream(&pass, &ticket, from).await.unwrap();
+    }
+    for from in ["?from=0", "?from=4", "?from=8"] {
+        assert_refused(stream(&pass, &ticket, from).await, 409, "spent");
+    }
+    // Which cost nothing.
+    let rest = stream(&pass, &ticket, "?from=9").await.unwrap();
+    assert!(rest == generation.slots[9..].concat());
+    cloud.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -265,7 +293,14 @@ async fn streams_have_places_of_their_own_and_a_ticket_and_a_pass_one() {
     // No place for a third, which spends nothing; but for queries.
     let pass = world.pass(&cloud, 12);
     let ticket = world.ticket(&stack, 1, 3);
-    busy(ask(&pass, &ticket, "").await);
+    let full = ask(&pass, &ticket, "").await.unwrap_err();
+    let wait = full.retry_after().unwrap().as_secs();
+    assert!((2..=600).contains(&wait), "{wait}");
+    assert!(
+        full.to_string().contains(&format!("in {wait} seconds")),
+        "{full}"
+    );
+    busy(Err(full));
     let consumer = Consumer::new(&stack, &pass).await;
     let asked = consumer.ask(&world.ticket(&stack, 1, 4), &[Some((0, 100))]);
     let answers = retrieve(&pass, &asked.body).await.unwrap();
