@@ -99,13 +99,15 @@ pub struct Limits {
     /// Streams of whole stacks at the same time; further ones are told to come back. Each has two or three slots in
     /// memory. Default 4.
     pub streams_at_once: u32,
+    /// Hints, or parts of them, that are sent at the same time; further readers are told to come back. Default 16.
+    pub hints_at_once: u32,
     /// Retrievals whose tickets are being read at the same time; further ones are told to come back. Each holds at
     /// most 256 KiB. Default 256.
     pub tickets_at_once: u32,
     /// Longest time for a retrieval's ticket to arrive, and how far its queries and the taking of its answers may fall
     /// behind the slowest rate, in seconds. Default 10.
     pub retrieval_patience_seconds: u64,
-    /// Slowest rate for queries to arrive and answers to be taken, in KiB a second: whoever is slower loses its place.
+    /// Slowest rate for queries to arrive, and for answers, streams and hints to be taken, in KiB a second: whoever is slower loses its place.
     /// Default 64.
     pub retrieval_min_kib_per_second: u32,
     /// Longest time for one retrieval's queries to arrive, in seconds, whatever their rate. Default 300.
@@ -126,6 +128,7 @@ impl Default for Limits {
             gather_milliseconds: 3,
             retrieval_resumptions: 8,
             streams_at_once: 4,
+            hints_at_once: 16,
             tickets_at_once: 256,
             retrieval_patience_seconds: 10,
             retrieval_min_kib_per_second: 64,

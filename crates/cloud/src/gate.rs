@@ -30,6 +30,7 @@ pub(crate) struct Gate {
     nonces: OneEach<Nonce>,
     room: Arc<Room>,
     streams: Arc<Streams>,
+    hints: Arc<Semaphore>,
 }
 
 impl Gate {
@@ -40,6 +41,7 @@ impl Gate {
             nonces: OneEach::default(),
             room: Arc::new(Room::new(limits)),
             streams: Arc::new(Streams::new(limits.streams_at_once)),
+            hints: Arc::new(Semaphore::new(limits.hints_at_once as usize)),
         }
     }
 
@@ -70,6 +72,13 @@ impl Gate {
     /// [`Error::QueueFull`].
     pub(crate) fn place(&self, stack: &Stack, queries: u32, pace: &Pace) -> Result<Place, Error> {
         self.room.take(stack, queries, pace)
+    }
+
+    /// For sending a hint, which is large and has many readers when a generation appears.
+    pub(crate) fn hint(&self) -> Result<OwnedSemaphorePermit, Error> {
+        Arc::clone(&self.hints)
+            .try_acquire_owned()
+            .map_err(|_| Error::Busy("too many hints are sent at once"))
     }
 
     /// For a stream of `bytes`, which has slots in memory.
@@ -150,5 +159,17 @@ mod tests {
         assert!(matches!(gate.ticket(), Err(Error::Busy(_))));
         drop(second);
         drop(gate.ticket().unwrap());
+    }
+
+    #[test]
+    fn hints_that_are_sent_are_bounded() {
+        let gate = Gate::new(&Limits {
+            hints_at_once: 1,
+            ..Limits::default()
+        });
+        let first = gate.hint().unwrap();
+        assert!(matches!(gate.hint(), Err(Error::Busy(_))));
+        drop(first);
+        drop(gate.hint().unwrap());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use harpo_oblivious::Query;
+use harpo_oblivious::{Query, Stack};
 use harpo_protocol::domain::sha256;
 use harpo_protocol::id::{Digest, Nonce, PartyId};
 use harpo_protocol::retrieval::{MAX_QUERIES, Ticket, ticket_length};
@@ -170,15 +170,21 @@ async fn receive(
         let allowed = patience(limits) + at_slowest(limits, u64::from(number + 1) * query_bytes);
         body.until(begun + allowed.min(longest));
         let bytes = body.exact(length).await?;
-        let digest = sha256(&bytes);
-        if let Some(expected) = &admitted.resumes {
-            same &= expected.get(number as usize) == Some(&digest);
+        if !same {
+            continue;
         }
-        if same {
-            let query = Query::from_bytes(stack, &bytes)
-                .map_err(|e| Error::malformed("query", e.to_string()))?;
-            queries.push(query);
-            digests.push(digest);
+        // `None` where nothing is resumed; nothing equals a digest that is not there.
+        let expected = admitted.resumes.as_ref();
+        let expected = expected.map(|all| all.get(number as usize).copied());
+        let stack = Arc::clone(stack);
+        // Megabytes to hash and to unpack: not for a thread that serves others, too.
+        let read = tokio::task::spawn_blocking(move || read(&stack, &bytes, expected)).await;
+        match read.map_err(|_| Error::TaskLost)?? {
+            Some((query, digest)) => {
+                queries.push(query);
+                digests.push(digest);
+            }
+            None => same = false,
         }
     }
     body.end().await?;
@@ -186,6 +192,21 @@ async fn receive(
         true => Ok((queries, digests)),
         false => Err(Error::Spent),
     }
+}
+
+/// A query and its SHA-256; `None` if that is not the `expected` one.
+fn read(
+    stack: &Stack,
+    bytes: &[u8],
+    expected: Option<Option<Digest>>,
+) -> Result<Option<(Query, Digest)>, Error> {
+    let digest = sha256(bytes);
+    if expected.is_some_and(|expected| expected != Some(digest)) {
+        return Ok(None);
+    }
+    let query =
+        Query::from_bytes(stack, bytes).map_err(|e| Error::malformed("query", e.to_string()))?;
+    Ok(Some((query, digest)))
 }
 
 /// Spends the ticket, or counts the resumption, and records it: durable before the first answer.

@@ -101,9 +101,9 @@ async fn run(pieces: mpsc::Sender<Bytes>, sending: impl Future<Output = Result<(
         Ok(()) => {}
         Err(Ended::Failed(error)) => {
             let error = harpo_service::causes::in_one_line(&error);
-            tracing::error!(error, "a retrieval failed while it was answered");
+            tracing::error!(error, "what was asked for could not be sent to its end");
         }
-        Err(why) => tracing::debug!(%why, "a retrieval was not answered to its end"),
+        Err(why) => tracing::debug!(%why, "what was asked for was not taken to its end"),
     }
 }
 

@@ -6,15 +6,19 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use futures_util::TryStreamExt as _;
 use harpo_protocol::id::{GenerationId, PartyId};
+use harpo_service::blobs::ByteStream;
 use harpo_service::http::{ApiError, Peer};
 use harpo_service::tls::Role;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{parse, require};
 use crate::Error;
 use crate::cloud::Cloud;
 use crate::events::Event;
+use crate::sending::{self, Ended, PIECE_BYTES, Reader};
 use crate::store::{HintRecord, State as Stage};
 
 #[cfg(test)]
@@ -74,7 +78,12 @@ async fn send(
     let body = if length == 0 {
         Body::empty()
     } else {
-        Body::from_stream(cloud.slots.hint(id, range.clone()).await?)
+        let place = cloud.gate.hint()?;
+        let bytes = cloud.slots.hint(id, range.clone()).await?;
+        let sent = sending::stream(length, cloud.limits.clone(), |reader| {
+            hand_over(bytes, length, place, reader)
+        });
+        Body::from_stream(sent)
     };
     cloud.events.record(&Event::Hint {
         time: cloud.now(),
@@ -115,6 +124,29 @@ async fn send(
         }
     }
     Ok(response)
+}
+
+/// Hands the bytes to a reader who keeps a place only while it takes them.
+async fn hand_over(
+    mut bytes: ByteStream,
+    length: u64,
+    place: OwnedSemaphorePermit,
+    mut reader: Reader,
+) -> Result<(), Ended> {
+    let mut place = Some(place);
+    while let Some(chunk) = bytes.try_next().await.map_err(Error::HintUnreadable)? {
+        for piece in chunk.chunks(PIECE_BYTES) {
+            let is_last = reader.sent() + piece.len() as u64 >= length;
+            let room = reader.room(piece.len()).await?;
+            if is_last {
+                // Who has read everything can come again at once.
+                place = None;
+            }
+            room.send(chunk.slice_ref(piece));
+        }
+    }
+    drop(place);
+    Ok(())
 }
 
 /// What the headers ask for (RFC 9110, sections 13 and 14). Several ranges at once, and what is not understood, are

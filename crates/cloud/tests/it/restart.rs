@@ -324,3 +324,24 @@ async fn a_cloud_that_is_not_enrolled_says_what_to_do() {
     let error = world.try_start().await.unwrap_err().to_string();
     assert!(error.contains("harpo cloud init"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hints_are_sent_to_as_many_at_once_as_are_allowed() {
+    let mut world = World::new();
+    world.config.limits.hints_at_once = 1;
+    let generation = Generation::new(3);
+    let cloud = world.start().await;
+    let digest = generation.write_and_seal(&world.trust(&cloud)).await;
+    // One after the other there is always a place: who has read everything has none any more.
+    let pass = world.pass(&cloud, 10);
+    for _ in 0..20 {
+        assert_eq!(sha256(&generation.hint(&pass).await.unwrap()), digest);
+    }
+    cloud.stop().await;
+
+    world.config.limits.hints_at_once = 0;
+    let cloud = world.start().await;
+    let pass = world.pass(&cloud, 11);
+    assert_refused(generation.hint(&pass).await, 503, "busy");
+    cloud.stop().await;
+}
