@@ -80,12 +80,16 @@ impl Pass {
 
     /// Rounds the sums and hands the answers over.
     pub(super) fn finish(self) {
-        let items = self.items.into_par_iter().zip(self.sums);
-        items.for_each(|(item, sum)| {
-            if !item.asked.is_gone() {
-                let answer = sum.finish().map(|answer| answer.to_bytes());
-                item.asked.answer(answer.map_err(Error::Engine));
-            }
-        });
+        let finished: Vec<_> = self
+            .items
+            .into_par_iter()
+            .zip(self.sums)
+            .filter(|(item, _)| !item.asked.is_gone())
+            .map(|(item, sum)| (item, sum.finish().map(|answer| answer.to_bytes())))
+            .collect();
+        // One after the other: a retrieval's answers leave in the order in which they are handed over.
+        for (item, answer) in finished {
+            item.asked.answer(answer.map_err(Error::Engine));
+        }
     }
 }
