@@ -1,22 +1,23 @@
 //! The ring engine's public figures (docs/oblivious-encoding.md), as far as trust plans with them: what interleaving
 //! new generations get, and how much a stack may hold.
 
-/// Most polynomials of a stack (3.5).
+/// Most polynomials of a stack (oblivious-encoding 3.5).
 pub(crate) const MAX_POLYS: u32 = 1024;
-/// What the hint of one generation costs as noise, in polynomials, with every parameter set (8.4).
+/// What the hint of one generation costs as noise, in polynomials, with every parameter set (oblivious-encoding 8.4).
 pub(crate) const HINT_NOISE: u64 = 65;
 /// Most slots that share a polynomial.
 pub(crate) const MAX_INTERLEAVE: u32 = 2048;
 
-/// A row of the table of parameter sets (2).
+/// A row of the table of parameter sets (oblivious-encoding 2).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ParameterSet {
     pub(crate) number: u16,
-    /// Bytes of one polynomial of a query (4.1).
+    /// Bytes of one polynomial of a query (oblivious-encoding 4.1).
     poly_bytes: u64,
-    /// Bytes of a hint for each byte of one slot and each slot that shares a polynomial, in thousandths (5.1).
+    /// Bytes of a hint for each byte of one slot and each slot that shares a polynomial, in thousandths
+    /// (oblivious-encoding 5.1).
     hint_thousandths: u64,
-    /// Where the noise bound lies: polynomials + [`HINT_NOISE`] · generations (8.4).
+    /// Where the noise bound lies: polynomials + [`HINT_NOISE`] · generations (oblivious-encoding 8.4).
     pub(crate) max_noise: u64,
 }
 

@@ -4,6 +4,7 @@
 //! select slot i of polynomial j as well; the answer decodes to the sum, coefficient by coefficient modulo p.
 
 use anyhow::{Result, ensure};
+use harpo_oblivious::Params;
 use harpo_protocol::retrieval::Ticket;
 use harpo_protocol::sign::Signed;
 
@@ -35,7 +36,7 @@ fn select(held: &Held, query: &mut [u8], generation: usize, slot: u32) -> Result
     let params = stack.params();
     let interleave = stack.generations()[0].shape.interleave();
     let (poly, place) = ((slot / interleave) as usize, (slot % interleave) as usize);
-    let residues = stack.polys() as usize * 2 * params.degree;
+    let residues = stack.polys() as usize * params.primes.len() * params.degree;
     let header = query.len() - residues * RESIDUE_BITS / 8;
     for (index, prime) in params.primes.iter().enumerate() {
         let prime = u64::from(*prime);
@@ -45,7 +46,7 @@ fn select(held: &Held, query: &mut [u8], generation: usize, slot: u32) -> Result
             0 => (0, delta),
             place => (params.degree - place, prime - delta),
         };
-        let at = (2 * poly + index) * params.degree + coefficient;
+        let at = (params.primes.len() * poly + index) * params.degree + coefficient;
         let residue = bits(&query[header..], at, RESIDUE_BITS);
         set_bits(
             &mut query[header..],
@@ -57,19 +58,18 @@ fn select(held: &Held, query: &mut [u8], generation: usize, slot: u32) -> Result
     Ok(())
 }
 
-/// The sum of two slots as the ring adds them: in symbols of 19 bits modulo 2^19, each moved by 2^18 so that zero is in
-/// the middle (docs/oblivious-encoding.md).
+/// The sum of two slots as the ring adds them: in symbols of the default parameter set, modulo p, each moved by p / 2 so that zero
+/// is in the middle (docs/oblivious-encoding.md 3.2).
 pub(crate) fn add(first: &[u8], second: &[u8]) -> Vec<u8> {
-    const SYMBOL_BITS: usize = 19;
-    let symbols = (first.len() * 8).div_ceil(SYMBOL_BITS);
+    let width = Params::DEFAULT.plaintext_bits as usize;
+    let symbols = (first.len() * 8).div_ceil(width);
     let padded = |slot: &[u8]| [slot, &[0; 8]].concat();
     let (first_slot, second_slot) = (padded(first), padded(second));
     let mut sum = vec![0; first_slot.len()];
     for at in 0..symbols {
-        let middle = 1 << (SYMBOL_BITS - 1);
-        let both =
-            bits(&first_slot, at, SYMBOL_BITS) + bits(&second_slot, at, SYMBOL_BITS) + middle;
-        set_bits(&mut sum, at, SYMBOL_BITS, both % (1 << SYMBOL_BITS));
+        let middle = 1 << (width - 1);
+        let both = bits(&first_slot, at, width) + bits(&second_slot, at, width) + middle;
+        set_bits(&mut sum, at, width, both % (1 << width));
     }
     sum.truncate(first.len());
     sum
