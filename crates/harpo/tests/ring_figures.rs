@@ -31,7 +31,8 @@ fn trust_interleaves_as_the_engine_recommends() {
     }
 }
 
-/// A stack of `generations` generations with `polynomials` polynomials in all.
+/// Whether `generations` generations with `polynomials` polynomials in all are a stack.
+#[expect(clippy::unwrap_used, reason = "shapes that exist")]
 fn stack(set: ParamSetId, generations: u32, polynomials: u32) -> bool {
     let infos = (0..generations).map(|index| {
         let mut seed = [0; 32];
