@@ -80,7 +80,7 @@ impl Encoded {
         Ok((encoded, Hint::from_rows(*info, hint)))
     }
 
-    /// Takes a generation that was encoded before, in bytes that the caller keeps ([`Sealer::encode_stripe`] made them).
+    /// Takes a generation that was encoded before, in bytes that the caller keeps ([`Sealer::seal_stripe`] made them).
     /// Whether they are what was made then is for the caller to know: wrong bytes give wrong answers.
     ///
     /// # Errors
