@@ -149,8 +149,9 @@ fn ticket() -> Ticket {
 }
 
 fn attributes() -> Attributes {
-    let value = json!({"vr": "PN", "Value": [{"Alphabetic": "Doe^Jane"}]});
-    let number = json!({"vr": "DS", "Value": [0.5, -3, 1e300, null]});
+    // Members in alphabetical order: serde_json keeps the order or sorts, as its other users in a build want it.
+    let value = json!({"Value": [{"Alphabetic": "Doe^Jane"}], "vr": "PN"});
+    let number = json!({"Value": [0.5, -3, 1e300, null], "vr": "DS"});
     [("00100010".into(), value), ("00280030".into(), number)].into()
 }
 
