@@ -6,6 +6,8 @@ use crate::metadata::Workspace;
 /// gateway never meet outside the binary.
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("harpo-oblivious", &[]),
+    ("harpo-codec", &[]),
+    ("harpo-watermark", &[]),
     ("harpo-protocol", &[]),
     ("harpo-service", &["harpo-protocol"]),
     ("harpo-trust", &["harpo-protocol", "harpo-service"]),
@@ -15,7 +17,13 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     (
         "harpo-gateway",
-        &["harpo-oblivious", "harpo-protocol", "harpo-service"],
+        &[
+            "harpo-codec",
+            "harpo-oblivious",
+            "harpo-protocol",
+            "harpo-service",
+            "harpo-watermark",
+        ],
     ),
     (
         "harpo",
@@ -26,6 +34,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "harpo-trust",
             "harpo-cloud",
             "harpo-gateway",
+            "harpo-watermark",
         ],
     ),
     // Black-box: it may speak the protocol as a hostile peer, but link no party.
@@ -36,16 +45,37 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     // Decoders of another party's bytes; it links no party.
     (
         "harpo-fuzz",
-        &["harpo-oblivious", "harpo-protocol", "harpo-service"],
+        &[
+            "harpo-codec",
+            "harpo-oblivious",
+            "harpo-protocol",
+            "harpo-service",
+            "harpo-watermark",
+        ],
     ),
-    // Nobody names the benchmarks; they compare engines, not parties.
-    ("harpo-bench", &["harpo-oblivious"]),
+    // Nobody names the benchmarks. Of the parties they know the gateway, which reads DICOM and seals.
+    (
+        "harpo-bench",
+        &[
+            "harpo-codec",
+            "harpo-gateway",
+            "harpo-oblivious",
+            "harpo-watermark",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
 /// Per member, what nothing that it is built from may be called (a name, or a beginning that ends in `-`).
 const MAY_NOT_CONTAIN: &[(&str, &[&str], &str)] = &[
     ("harpo-oblivious", IO, "the ring engine is pure"),
+    ("harpo-codec", IO, "the codec is pure"),
+    ("harpo-watermark", IO, "marks are pure"),
+    (
+        "harpo-watermark",
+        &["dicom-"],
+        "marks know planes, not files",
+    ),
     (
         "harpo-protocol",
         IO,
