@@ -284,16 +284,16 @@ impl Hints {
             return Ok(found);
         }
         let shape = shape(stack)?;
-        let mut hints = Vec::with_capacity(generations.len());
+        // One by one: a hint may take hundreds of megabytes.
+        let mut hint = StackHint::empty(&shape);
         for (generation, info) in stack.generations.iter().zip(shape.generations()) {
             let bytes = fs::read(self.path(generation))?;
             if harpo_protocol::domain::sha256(&bytes) != generation.hint {
                 fs::remove_file(self.path(generation))?;
                 return Err(HintError::Digest(generation.generation));
             }
-            hints.push(Hint::from_bytes(info, &bytes)?);
+            hint.add(&Hint::from_bytes(info, &bytes)?)?;
         }
-        let hint = StackHint::sum(&shape, &hints)?;
         let new = Arc::new(HeldStack::new(shape, hint, generations));
         // A stack that grew replaces what it was before.
         held.retain(|old| !new.generations.starts_with(&old.generations));

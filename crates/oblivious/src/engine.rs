@@ -82,7 +82,7 @@ impl Engine {
     /// What `queries` queries over `stack`, dummies included, cost with this engine.
     #[must_use]
     pub fn cost(self, stack: &Stack, queries: u32) -> Cost {
-        let all = stream_bytes(stack);
+        let all = stack.plain_bytes();
         let (bytes_up, bytes_down, server_bytes_scanned, scan) = match self {
             Self::Ring => {
                 let times = |bytes: u64| bytes.saturating_mul(u64::from(queries));
@@ -108,11 +108,6 @@ impl std::fmt::Display for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
     }
-}
-
-/// Exact bytes of a stream of the whole stack.
-pub(crate) fn stream_bytes(stack: &Stack) -> u64 {
-    stack.slots() * u64::from(stack.slot_bytes())
 }
 
 const NANOS: u128 = 1_000_000_000;

@@ -64,6 +64,14 @@ pub enum Error {
         /// How many are missing.
         missing: usize,
     },
+    /// There is not one answer for each query.
+    #[error("{queries} queries came with {answers} answers; give one for each")]
+    Unpaired {
+        /// Queries given.
+        queries: usize,
+        /// Answers given.
+        answers: usize,
+    },
     /// The system gives no such memory.
     #[error(
         "{bytes} bytes of memory for a generation were refused; free memory or use smaller generations"

@@ -21,8 +21,8 @@
 //! that departs from the protocol can learn any linear combination of slots. Slots must therefore be ciphertext
 //! under keys that the consumer only gets for what it was granted.
 //!
-//! Where a stack is small, or much of it is wanted, downloading all of it costs less: [`Engine::choose`] says when, and
-//! a [`Retrieval`] is the consumer's side of either.
+//! Where a stack is small, or much of it is wanted, downloading all of it costs less: [`Engine::choose`] says when;
+//! [`Stack::position`] says where a slot lies in what then comes.
 
 mod bits;
 pub mod client;
@@ -31,7 +31,6 @@ mod error;
 mod info;
 mod params;
 mod query;
-mod retrieval;
 mod ring;
 mod sample;
 mod server;
@@ -49,7 +48,8 @@ pub use hint::{Hint, StackHint};
 pub use info::{GenerationInfo, QUERIES_PER_HINT, Seed, Shape};
 pub use params::{Noise, ParamSetId, Params, Security};
 pub use query::{Query, QueryPart};
-pub use retrieval::Retrieval;
 pub use ring::Kernel;
-pub use server::{Buffers, Encoded, PartialAnswer, Sealed, Sealer, SharedBytes, Stripe, answer};
+pub use server::{
+    Buffers, Encoded, PartialAnswer, STRIPE_BYTES, Sealed, Sealer, SharedBytes, Stripe, answer,
+};
 pub use stack::Stack;

@@ -8,7 +8,7 @@ mod storage;
 use std::convert::Infallible;
 
 pub use self::partial::PartialAnswer;
-pub use self::seal::{Buffers, Sealed, Sealer, Stripe};
+pub use self::seal::{Buffers, STRIPE_BYTES, Sealed, Sealer, Stripe};
 pub use self::storage::SharedBytes;
 
 use self::storage::Storage;
@@ -151,9 +151,9 @@ impl Encoded {
         answers: &mut [PartialAnswer],
     ) -> Result<(), Error> {
         if parts.len() != answers.len() {
-            return Err(Error::Incomplete {
-                what: "the list of answers",
-                missing: parts.len().abs_diff(answers.len()),
+            return Err(Error::Unpaired {
+                queries: parts.len(),
+                answers: answers.len(),
             });
         }
         let mut indexes = Vec::with_capacity(parts.len());

@@ -126,6 +126,12 @@ impl Stack {
             .sum()
     }
 
+    /// Exact bytes of all slots, one after another: what a stream of the stack brings.
+    #[must_use]
+    pub fn plain_bytes(&self) -> u64 {
+        self.slots() * u64::from(self.slot_bytes())
+    }
+
     /// Exact bytes of one query.
     #[must_use]
     pub fn query_bytes(&self) -> u64 {

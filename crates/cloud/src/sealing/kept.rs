@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use harpo_oblivious::{Buffers, Encoded, GenerationInfo, Sealer, Stripe};
+use harpo_oblivious::{Buffers, Encoded, GenerationInfo, STRIPE_BYTES, Sealer, Stripe};
 use harpo_protocol::domain::{Hasher, sha256};
 use harpo_protocol::id::{Digest, GenerationId};
 use harpo_protocol::stack::slots_digest;
@@ -33,9 +33,6 @@ mod list;
 mod rows;
 #[cfg(test)]
 mod tests;
-
-/// Plaintext of a stripe: sealing needs about five times as much memory, whatever the generation's size.
-const STRIPE_BYTES: usize = 32 << 20;
 
 /// The folder.
 #[derive(Clone, Debug)]

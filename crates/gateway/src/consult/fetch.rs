@@ -145,7 +145,7 @@ impl Inner {
                 let slots = open::distinct_slots(&secrets);
                 let asked = Asked::new(&stack, &slots)?;
                 fetch.engine = Some(asked.engine);
-                fetch.stack_bytes = asked.stack_bytes();
+                fetch.stack_bytes = asked.stack.plain_bytes();
                 fetch.hint_bytes = asked.stack.hint_bytes();
                 progress.covers(asked.engine, fetch.stack_bytes, fetch.hint_bytes);
                 match asked.engine {
@@ -262,7 +262,7 @@ impl Inner {
         let ticket = tickets
             .first()
             .ok_or(OpenError::Unfit("it has no ticket"))?;
-        let (dir, bytes) = (self.library.dir().to_owned(), asked.stack_bytes());
+        let (dir, bytes) = (self.library.dir().to_owned(), asked.stack.plain_bytes());
         // Opening writes the pack and the instances.
         let file = blocking(move || stream::set_aside(&dir, bytes, 2 * opened)).await?;
         let cloud = self.connect().await?;

@@ -12,7 +12,7 @@
 //! only the queries being made and the answers being decoded, each at most 128 MiB for each retrieval
 //! (but always one of them): a query takes three times its size while it is made, an answer four times
 //! while it is decoded. With slots of 4 MiB that is seven answers at once. Besides, 1 MiB of what is sent.
-//! Secrets (16 KiB each) are wiped as soon as their answer is decoded, and in any case when the
+//! Secrets (16 KiB each with set 1, 48 KiB with set 2) are wiped as soon as their answer is decoded, and in any case when the
 //! retrieval ends. The sum of the hints is shared by all.
 
 pub(super) mod ask;

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use bytes::Bytes;
-use harpo_oblivious::{Choice, Engine, Retrieval, Stack};
+use harpo_oblivious::{Engine, Stack};
 use harpo_protocol::id::GenerationId;
 use harpo_protocol::retrieval::{self, Ticket, classes};
 use harpo_protocol::sign::Signed;
@@ -36,7 +36,8 @@ const MIB: u64 = 1 << 20;
 pub(super) struct Asked {
     pub(super) engine: Engine,
     pub(super) stack: Stack,
-    choices: Vec<Choice>,
+    /// Numbers of the wanted slots in the whole stack.
+    places: Vec<u64>,
 }
 
 impl Asked {
@@ -45,29 +46,21 @@ impl Asked {
         stack: &StackDescriptor,
         slots: &[(GenerationId, u32)],
     ) -> Result<Self, RetrieveError> {
-        let choices = slots.iter().map(|(generation, slot)| {
+        let shape = shape(stack)?;
+        let places = slots.iter().map(|(generation, slot)| {
             let mut generations = stack.generations.iter();
             let generation = generations.position(|known| known.generation == *generation)?;
-            Some(Choice::Slot {
-                generation,
-                slot: *slot,
-            })
+            shape.position(generation, *slot)
         });
-        let choices = choices
+        let places = places
             .collect::<Option<_>>()
             .ok_or(RetrieveError::OutsideStack)?;
-        let stack = shape(stack)?;
         let queries = classes(u32::try_from(slots.len()).unwrap_or(u32::MAX));
         Ok(Self {
-            engine: Engine::choose(&stack, queries.iter().sum()),
-            stack,
-            choices,
+            engine: Engine::choose(&shape, queries.iter().sum()),
+            stack: shape,
+            places,
         })
-    }
-
-    /// Bytes of the whole stack.
-    pub(super) fn stack_bytes(&self) -> u64 {
-        self.stack.slots() * u64::from(self.stack.slot_bytes())
     }
 }
 
@@ -75,8 +68,8 @@ impl Asked {
 #[derive(Debug)]
 pub(super) struct Streamed {
     file: File,
-    retrieval: Retrieval,
-    wanted: u64,
+    slot_bytes: u32,
+    places: Vec<u64>,
 }
 
 /// Spends `ticket` for the stack, and receives all of it into `file`, which [`set_aside`] made.
@@ -92,11 +85,9 @@ pub(super) async fn stream(
         head: retrieval::head(ticket).into(),
         slots: u32::try_from(asked.stack.slots()).unwrap_or(u32::MAX),
     };
-    let (retrieval, _nothing) =
-        Retrieval::begin(Engine::Stream, &asked.stack, &asked.choices, &mut rng)?;
     place
         .progress
-        .expect_more(request.length(0) + retrieval.bytes_down());
+        .expect_more(request.length(0) + asked.stack.plain_bytes());
     let region = Region {
         file: &file,
         start: 0,
@@ -106,8 +97,8 @@ pub(super) async fn stream(
     asking.ask(&request, region, &mut rng).await?;
     Ok(Streamed {
         file,
-        retrieval,
-        wanted: asked.choices.len() as u64,
+        slot_bytes: asked.stack.slot_bytes(),
+        places: asked.places.clone(),
     })
 }
 
@@ -147,13 +138,15 @@ impl Streamed {
         progress: &Progress,
         mut take: impl FnMut(usize, Vec<u8>) -> Result<(), ConsultError>,
     ) -> Result<(), ConsultError> {
-        let file = self.file;
-        progress.enter(Phase::Decoding, self.wanted);
-        let read = |at, bytes: &mut [u8]| Ok(file.read_exact_at(bytes, at)?);
-        self.retrieval.slots(None, read, |index, slot| {
+        progress.enter(Phase::Decoding, self.places.len() as u64);
+        for (index, place) in self.places.into_iter().enumerate() {
+            let mut slot = vec![0; self.slot_bytes as usize];
+            self.file
+                .read_exact_at(&mut slot, place * u64::from(self.slot_bytes))?;
             progress.step(1);
-            take(index, slot)
-        })
+            take(index, slot)?;
+        }
+        Ok(())
     }
 }
 

@@ -64,7 +64,10 @@ fn recommended_interleaving() {
     assert!(recommended(64, mib4) < 8);
     for slots in [1, 3, 8, 64, 1000, 16_384, u32::MAX] {
         for slot_bytes in [16, 16_384, 65_536, mib4] {
-            for (params, queries) in Params::table().iter().zip([64, u64::MAX]) {
+            for (params, queries) in Params::table()
+                .iter()
+                .flat_map(|params| [(params, 64), (params, u64::MAX)])
+            {
                 let interleave = Shape::recommended_interleave(params, slots, slot_bytes, queries);
                 assert!(interleave.is_power_of_two() && interleave <= 2048);
                 assert!(slots > 1 << 20 || Shape::new(slots, slot_bytes, interleave).is_ok());

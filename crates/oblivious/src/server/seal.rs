@@ -17,7 +17,8 @@ use crate::ring::{Factors, Kernel, LANES, Ring, Row, Rows};
 use crate::{EncodeError, Error, GenerationInfo, Hint, Params, sample, wire};
 
 /// Plaintext of a stripe, unless one block is larger: 5 MiB for each 64 polynomials with set 1, 16 MiB with set 2.
-const STRIPE_BYTES: usize = 32 << 20;
+/// Sealing needs about five times as much memory, whatever the generation's size.
+pub const STRIPE_BYTES: usize = 32 << 20;
 /// Bytes that reading a symbol may touch beyond its row.
 const SLACK: usize = size_of::<u32>();
 

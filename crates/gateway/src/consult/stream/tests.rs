@@ -58,7 +58,7 @@ async fn run(cuts: &[Cut], spoil: fn(&mut Vec<u8>)) -> Outcome {
     let progress = progress();
     let scratch = tempfile::tempdir().unwrap();
     let asked = asked(&cloud);
-    let file = set_aside(scratch.path(), asked.stack_bytes(), 0).unwrap();
+    let file = set_aside(scratch.path(), asked.stack.plain_bytes(), 0).unwrap();
     let result = {
         let reconnect = || {
             reconnected.fetch_add(1, Ordering::Relaxed);

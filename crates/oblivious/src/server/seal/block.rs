@@ -36,6 +36,12 @@ impl BlockEncode<'_> {
             .symbol_rows(self.params)
             .saturating_sub(self.block * rows_per_block)
             .min(rows_per_block);
+        // Minus half of p, in each prime.
+        let less_half: Vec<u32> = ring
+            .primes
+            .iter()
+            .map(|prime| prime.value - prime.reduce(1 << (bits - 1)))
+            .collect();
         for i in 0..t {
             let slot = poly * t + i;
             let in_use = slot < self.shape.slots() as usize;
@@ -51,8 +57,7 @@ impl BlockEncode<'_> {
                     } else {
                         symbols
                     };
-                    let half = prime.reduce(1 << (bits - 1));
-                    let centred = simd.add(symbols, simd.splat(prime.value - half));
+                    let centred = simd.add(symbols, simd.splat(less_half[index]));
                     simd.store(centred, &mut self.scratch[index * ring.n + k * t + i]);
                 }
             }
