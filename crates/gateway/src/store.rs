@@ -1,5 +1,7 @@
 //! The gateway's database: receipts, refusals, the local cache's catalogue, and what fetches cost.
 
+pub mod exports;
+pub mod marks;
 pub mod notices;
 pub mod refusals;
 

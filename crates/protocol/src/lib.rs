@@ -9,6 +9,7 @@ pub mod audit;
 pub mod cell;
 pub mod deposit;
 pub mod domain;
+pub mod export;
 pub mod fragment;
 pub mod id;
 pub mod identity;
