@@ -6,6 +6,7 @@ pub mod archive;
 pub mod cloud_client;
 pub mod config;
 pub mod consult;
+pub mod content;
 pub mod dicom;
 pub mod hints;
 pub mod maintenance;

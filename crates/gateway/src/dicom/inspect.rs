@@ -142,15 +142,21 @@ pub struct Header {
 /// # Errors
 /// See [`InspectError`].
 pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Header, InspectError> {
-    let opening = Opening::read(
-        &bytes[..bytes.len().min(opening::HEAD_BYTES)],
-        bytes.len() as u64,
-    )?;
+    let (opening, dataset) = open_bytes(bytes)?;
+    header(opening, dataset, bytes.len() as u64, limits)
+}
+
+/// Reads the meta header of a file in memory; the rest is its data set.
+///
+/// # Errors
+/// See [`InspectError`].
+pub fn open_bytes(bytes: &[u8]) -> Result<(Opening, Cursor<&[u8]>), InspectError> {
+    let head = &bytes[..bytes.len().min(opening::HEAD_BYTES)];
+    let opening = Opening::read(head, bytes.len() as u64)?;
     let start = usize::try_from(opening.dataset_offset)
         .unwrap_or(usize::MAX)
         .min(bytes.len());
-    let dataset = Cursor::new(&bytes[start..]);
-    header(opening, dataset, bytes.len() as u64, limits)
+    Ok((opening, Cursor::new(&bytes[start..])))
 }
 
 /// Reads a data set without preamble and meta header, as C-STORE carries it.
