@@ -6,9 +6,11 @@ CREATE TABLE bundle_keys (
     study           TEXT NOT NULL,
     origin          TEXT NOT NULL,
     origin_name     TEXT NOT NULL,
+    -- Verifies the attestation: from the credential that trust signed.
+    origin_key      TEXT NOT NULL,
     mark_key        BLOB NOT NULL,
     trace_key       BLOB NOT NULL,
-    -- Signed by the producer; verified before it was entered.
+    -- Signed by the producer.
     attestation     TEXT NOT NULL
 ) STRICT;
 CREATE INDEX bundle_keys_by_study ON bundle_keys (study);

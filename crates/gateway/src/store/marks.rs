@@ -1,6 +1,7 @@
 //! Keys of marks, by bundle (docs/protocol.md 10.2).
 
-use harpo_protocol::id::{BundleId, PartyId};
+use harpo_protocol::id::{BundleId, Digest, PartyId};
+use harpo_protocol::sign::VerifyingKey;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use zeroize::Zeroizing;
@@ -18,11 +19,13 @@ pub struct BundleKeys {
     pub origin: PartyId,
     /// That hospital's name, as trust vouches for it.
     pub origin_name: String,
+    /// Its signing key, from the credential that trust signed: verifies the attestation.
+    pub origin_key: VerifyingKey,
     /// Of the reliability mark.
     pub mark_key: Zeroizing<[u8; 32]>,
     /// Of tracing marks.
     pub trace_key: Zeroizing<[u8; 32]>,
-    /// The producer's signed attestation, verified before; JSON.
+    /// The producer's signed attestation; JSON.
     pub attestation: String,
 }
 
@@ -34,18 +37,19 @@ impl std::fmt::Debug for BundleKeys {
     }
 }
 
-const COLUMNS: &str =
-    "SELECT bundle, study, origin, origin_name, mark_key, trace_key, attestation FROM bundle_keys";
+const COLUMNS: &str = "SELECT bundle, study, origin, origin_name, origin_key, mark_key, trace_key, \
+     attestation FROM bundle_keys";
 
 impl Store {
     /// Keeps the keys of a bundle; durable when this returns. What is here already stays.
     pub async fn add_bundle_keys(&self, keys: &BundleKeys) -> Result<(), StoreError> {
         let mut tx = self.db.begin("keep keys of marks").await?;
-        sqlx::query("INSERT OR IGNORE INTO bundle_keys VALUES (?, ?, ?, ?, ?, ?, ?)")
+        sqlx::query("INSERT OR IGNORE INTO bundle_keys VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
             .bind(keys.bundle.to_string())
             .bind(&keys.study)
             .bind(keys.origin.to_string())
             .bind(&keys.origin_name)
+            .bind(Digest(keys.origin_key.0).to_string())
             .bind(keys.mark_key.as_slice())
             .bind(keys.trace_key.as_slice())
             .bind(&keys.attestation)
@@ -80,9 +84,10 @@ fn from_row(row: &SqliteRow) -> Result<BundleKeys, StoreError> {
         study: row.try_get(1)?,
         origin: id(row, 2)?,
         origin_name: row.try_get(3)?,
-        mark_key: key(row, 4)?,
-        trace_key: key(row, 5)?,
-        attestation: row.try_get(6)?,
+        origin_key: VerifyingKey(id::<Digest>(row, 4)?.0),
+        mark_key: key(row, 5)?,
+        trace_key: key(row, 6)?,
+        attestation: row.try_get(7)?,
     })
 }
 
@@ -115,6 +120,7 @@ mod tests {
             study: "1.2".into(),
             origin: PartyId([9; 16]),
             origin_name: "St. Luke's".into(),
+            origin_key: VerifyingKey([8; 32]),
             mark_key: Zeroizing::new([mark; 32]),
             trace_key: Zeroizing::new([0x5a; 32]),
             attestation: "{}".into(),
@@ -125,6 +131,7 @@ mod tests {
         let found = store.bundle_keys(BundleId([1; 16])).await.unwrap().unwrap();
         assert_eq!(*found.mark_key, [3; 32]);
         assert_eq!(found.origin, PartyId([9; 16]));
+        assert_eq!(found.origin_key, VerifyingKey([8; 32]));
         assert!(!format!("{found:?}").contains("90, 90"));
         assert_eq!(store.bundle_keys_of("1.2").await.unwrap().len(), 2);
         assert!(store.bundle_keys_of("1.3").await.unwrap().is_empty());
