@@ -5,6 +5,7 @@
 //! sections.
 
 pub mod access;
+pub mod attestation;
 pub mod audit;
 pub mod cell;
 pub mod deposit;

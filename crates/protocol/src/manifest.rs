@@ -147,10 +147,10 @@ pub fn is_uid(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn manifest() -> Manifest {
+    pub(crate) fn manifest() -> Manifest {
         let instance = |uid: &str| Instance {
             sop_instance_uid: uid.into(),
             sop_class_uid: "1.2.840.10008.5.1.4.1.1.2".into(),

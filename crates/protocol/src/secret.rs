@@ -2,12 +2,16 @@
 
 use std::fmt;
 
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::domain::domain;
+use crate::id::BundleId;
 
 /// Bytes of a symmetric key.
 pub const KEY_BYTES: usize = 32;
@@ -64,6 +68,46 @@ secret_key!(
     PlacementKey
 );
 
+secret_key!(
+    /// Makes and checks the reliability marks of one bundle (docs/protocol.md 3.5). Derived from the
+    /// content key, which does not follow from it. Held by the gateways of the producer and of each
+    /// consumer that opened the bundle, for as long as they want to judge pictures of it; trust can
+    /// derive it until the bundle is erased.
+    MarkKey
+);
+secret_key!(
+    /// Makes and finds the tracing marks in exports of one bundle (docs/protocol.md 3.5). Held as
+    /// [`MarkKey`] is.
+    TraceKey
+);
+
+impl MarkKey {
+    /// The key of a bundle's reliability marks (docs/protocol.md 3.5).
+    #[must_use]
+    pub fn derive(content: &ContentKey, bundle: BundleId) -> Self {
+        Self(derive(content, "mark-key", bundle))
+    }
+}
+
+impl TraceKey {
+    /// The key of a bundle's tracing marks (docs/protocol.md 3.5).
+    #[must_use]
+    pub fn derive(content: &ContentKey, bundle: BundleId) -> Self {
+        Self(derive(content, "trace-key", bundle))
+    }
+}
+
+/// HMAC-SHA256 under the content key, of domain(`purpose`) and the bundle: a pseudo-random function
+/// of them, so that neither the content key nor the other derived key follows.
+fn derive(content: &ContentKey, purpose: &str, bundle: BundleId) -> [u8; KEY_BYTES] {
+    let mut message = domain(purpose);
+    message.extend_from_slice(&bundle.0);
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &content.0), &message);
+    let mut key = [0; KEY_BYTES];
+    key.copy_from_slice(tag.as_ref());
+    key
+}
+
 /// Keys are serialised only inside messages that are wrapped to their receiver
 /// (`release::Secrets`); this module is their one way through serde.
 pub(crate) mod sealed_form {
@@ -112,5 +156,21 @@ mod tests {
     fn debug_shows_no_bytes() {
         let key = ContentKey([0x5a; 32]);
         assert_eq!(format!("{key:?}"), "ContentKey(…)");
+    }
+
+    #[test]
+    fn derived_keys_differ_by_purpose_bundle_and_content_key() {
+        let (one, other) = (ContentKey([1; 32]), ContentKey([2; 32]));
+        let (a, b) = (BundleId([1; 16]), BundleId([2; 16]));
+        let mark = MarkKey::derive(&one, a);
+        assert_eq!(mark, MarkKey::derive(&one, a));
+        assert_ne!(mark, MarkKey::derive(&one, b));
+        assert_ne!(mark, MarkKey::derive(&other, a));
+        assert_ne!(mark.expose(), TraceKey::derive(&one, a).expose());
+        // Both ends of every bundle must come to the same: the value is part of the protocol.
+        assert_eq!(
+            hex::encode(mark.expose()),
+            "7568855c49a890f67453bfb599c3911b144cc0e9c54ba96e82f1c79836370be6"
+        );
     }
 }
