@@ -1,0 +1,237 @@
+//! Writing.
+
+mod choose;
+
+use crate::{
+    LANES, Mode, Shape, VERSION,
+    bits::BitWriter,
+    context::{LEVEL_OF, LEVELS, Sharing},
+    entropy::Counts,
+    lanes::{Bands, Cell, PAD},
+    model::{Model, Rows, centred},
+    predict::Predictor,
+    rans,
+    table::Table,
+    token::{TOKENS, split},
+};
+
+/// Why samples cannot be coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// There are more or fewer samples than the shape has.
+    #[error("{given} samples for a shape of {expected}")]
+    Length {
+        /// What the shape has.
+        expected: usize,
+        /// What was given.
+        given: usize,
+    },
+    /// A sample is above what the shape's depth allows.
+    #[error("a sample is larger than the depth of {0} bits allows")]
+    Sample(u32),
+}
+
+/// Appends the coding of a plane, row by row, to `out`; at most the plain samples (one byte each up to a depth of 8,
+/// else two) and [`crate::OVERHEAD`].
+pub fn encode(samples: &[u16], shape: Shape, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    check(samples, shape)?;
+    let begin = out.len();
+    let first = samples[0];
+    if samples.iter().fold(0, |all, sample| all | (sample ^ first)) == 0 {
+        out.extend([VERSION, Mode::Flat as u8]);
+        out.extend(first.to_le_bytes());
+        if out.len() - begin <= plain_size(shape) + crate::OVERHEAD {
+            return Ok(());
+        }
+    } else {
+        out.extend([VERSION, Mode::Coded as u8]);
+        coded(samples, shape, out);
+        if out.len() - begin < plain_size(shape) + crate::OVERHEAD {
+            return Ok(());
+        }
+    }
+    out.truncate(begin);
+    out.extend([VERSION, Mode::Raw as u8]);
+    if shape.depth() <= 8 {
+        out.extend(samples.iter().map(|&sample| sample as u8));
+    } else {
+        out.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    }
+    Ok(())
+}
+
+/// Whether samples have a shape.
+pub(crate) fn check(samples: &[u16], shape: Shape) -> Result<(), EncodeError> {
+    if samples.len() != shape.samples() {
+        return Err(EncodeError::Length {
+            expected: shape.samples(),
+            given: samples.len(),
+        });
+    }
+    if !shape.holds(samples) {
+        return Err(EncodeError::Sample(shape.depth()));
+    }
+    Ok(())
+}
+
+/// Bytes of plain samples.
+pub(crate) fn plain_size(shape: Shape) -> usize {
+    shape.samples() * if shape.depth() <= 8 { 1 } else { 2 }
+}
+
+/// Appends what follows the mode of a coded plane.
+fn coded(samples: &[u16], shape: Shape, out: &mut Vec<u8>) {
+    let model = choose::model(samples, shape.width());
+    let scale = choose::scale(samples.len());
+    let symbols = Symbols::of(samples, shape.width(), &model);
+    let (sharing, counts) = Sharing::of(&symbols.counts());
+    let tables: Vec<Table> = counts
+        .iter()
+        .map(|counts| Table::of(counts, scale))
+        .collect();
+    let (states, words) = symbols.words(&sharing, &tables, scale);
+
+    let kind = match model.predictor {
+        Predictor::Median => 0,
+        Predictor::Linear { bounded, .. } => 1 + u8::from(bounded),
+    };
+    out.extend([scale as u8, model.shift as u8, kind]);
+    out.extend(model.origin.to_le_bytes());
+    if let Predictor::Linear { weights, .. } = model.predictor {
+        out.extend(weights.iter().flat_map(|weight| weight.to_le_bytes()));
+    }
+    out.extend(states.iter().flat_map(|state| state.to_le_bytes()));
+    out.extend((words.len() as u32).to_le_bytes());
+    let mut bits = BitWriter::default();
+    sharing.write(&mut bits);
+    tables.iter().for_each(|table| table.write(&mut bits));
+    out.extend(bits.finish());
+    out.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+    out.extend(symbols.beside);
+}
+
+/// Symbols stand at this distance by level.
+const STRIDE: usize = 64;
+
+/// A plane as symbols, in the order of reading.
+struct Symbols {
+    /// Level · 64 + token, a row of all lanes after the other; in each row, the lanes of a column together.
+    symbols: Vec<u16>,
+    /// How often each occurs: even and odd samples apart, so that one increment does not wait for the last.
+    counts: [Box<[u32; STRIDE * LEVELS]>; 2],
+    /// The bits beside the tokens.
+    beside: Vec<u8>,
+    width: usize,
+    /// Lanes that have a last row which others lack.
+    rest: usize,
+}
+
+impl Symbols {
+    fn of(samples: &[u16], width: usize, model: &Model) -> Self {
+        let bands = Bands::new(samples.len() / width);
+        let mut rows = Rows::new(width, model);
+        let mut folded = vec![[0u16; LANES]; width];
+        let mut bits = BitWriter::default();
+        let mut symbols = Vec::with_capacity(samples.len());
+        let mut counts = [(); 2].map(|()| Box::new([0u32; STRIDE * LEVELS]));
+        for step in 0..bands.steps() {
+            let active = bands.active(step);
+            load(&mut rows, samples, bands, step);
+            rows.begin(model, step == 0);
+            rows.residuals(model, step == 0, &mut folded);
+            let cells = folded.iter().zip(&rows.activity);
+            if active == LANES {
+                for (folded, activity) in cells {
+                    symbols.extend(row_symbols(folded, activity, &mut counts, &mut bits));
+                }
+            } else {
+                for (folded, activity) in cells {
+                    for (&folded, &activity) in folded.iter().zip(activity).take(active) {
+                        symbols.push(symbol(folded, activity, &mut counts[0], &mut bits));
+                    }
+                }
+            }
+            rows.advance(step == 0);
+        }
+        Self {
+            symbols,
+            counts,
+            beside: bits.finish(),
+            width,
+            rest: bands.longer(),
+        }
+    }
+
+    /// Counts by level.
+    fn counts(&self) -> [Counts; LEVELS] {
+        std::array::from_fn(|level| {
+            std::array::from_fn(|token| {
+                let symbol = level * STRIDE + token;
+                self.counts[0][symbol] + self.counts[1][symbol]
+            })
+        })
+    }
+
+    /// Codes them in reverse.
+    fn words(&self, sharing: &Sharing, tables: &[Table], scale: u32) -> (rans::States, Vec<u16>) {
+        let of_table: Vec<[rans::Step; TOKENS]> = tables
+            .iter()
+            .map(|table| rans::steps(table, scale))
+            .collect();
+        let mut steps = [rans::Step::default(); STRIDE * LEVELS];
+        for (level, &table) in sharing.table_of.iter().enumerate() {
+            steps[level * STRIDE..][..TOKENS].copy_from_slice(&of_table[usize::from(table)]);
+        }
+        let mut writer = rans::Writer::new();
+        let (full, rest) = self
+            .symbols
+            .split_at(self.symbols.len() - self.rest * self.width);
+        for (i, &symbol) in rest.iter().enumerate().rev() {
+            writer.push(i % self.rest, &steps[usize::from(symbol)]);
+        }
+        for cell in full.rchunks_exact(LANES) {
+            for lane in (0..LANES).rev() {
+                writer.push(lane, &steps[usize::from(cell[lane])]);
+            }
+        }
+        writer.finish()
+    }
+}
+
+/// Fills the row at work: of each lane that has it, the row of this number.
+fn load(rows: &mut Rows, samples: &[u16], bands: Bands, step: usize) {
+    let width = rows.width;
+    for lane in 0..bands.active(step) {
+        let row = &samples[bands.row(lane, step) * width..][..width];
+        for (cell, &sample) in rows.samples.here[PAD..].iter_mut().zip(row) {
+            cell[lane] = centred(sample);
+        }
+    }
+}
+
+/// Symbols of one cell.
+#[inline(always)]
+fn row_symbols(
+    folded: &Cell<u16>,
+    activity: &Cell<u16>,
+    counts: &mut [Box<[u32; STRIDE * LEVELS]>; 2],
+    bits: &mut BitWriter,
+) -> Cell<u16> {
+    std::array::from_fn(|lane| symbol(folded[lane], activity[lane], &mut counts[lane % 2], bits))
+}
+
+/// Counts a residual, writes the bits beside its token, and gives its symbol.
+#[inline(always)]
+fn symbol(
+    folded: u16,
+    activity: u16,
+    counts: &mut [u32; STRIDE * LEVELS],
+    bits: &mut BitWriter,
+) -> u16 {
+    let level = LEVEL_OF[usize::from(activity) % LEVEL_OF.len()];
+    let (token, beside) = split(folded);
+    bits.push(u32::from(folded) & ((1 << beside) - 1), beside);
+    let symbol = usize::from(level) * STRIDE + token as usize;
+    counts[symbol] += 1;
+    symbol as u16
+}
