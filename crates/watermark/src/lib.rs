@@ -3,5 +3,6 @@
 //! Pure: no files, no network, no clock, no DICOM; randomness and keys come from the caller.
 
 mod plane;
+pub mod reversible;
 
-pub use plane::{Plane, PlaneError};
+pub use plane::{MAX_SIDE, Plane, PlaneError};

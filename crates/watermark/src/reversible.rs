@@ -1,0 +1,273 @@
+//! Reversible data hiding: a payload goes into the samples and comes out again, and the samples
+//! are then exactly what they were.
+//!
+//! What is done and why is written in docs/reversible-hiding.md. In short: samples are predicted
+//! from their neighbours, and prediction errors are changed at random, guided by the payload, so
+//! that their distribution gets wider by as many bits as the payload has. What an error was is
+//! given back into the same stack of bits from which the choice was taken.
+
+mod alone;
+mod coding;
+mod fit;
+mod frozen;
+mod lattice;
+mod model;
+mod parameters;
+mod predict;
+mod stack;
+mod table;
+mod transport;
+
+#[cfg(test)]
+mod tests;
+
+pub use alone::{embed_alone, extract_alone};
+pub use frozen::Frozen;
+pub use parameters::{Parameters, ParametersError};
+
+use coding::{Scheme, Tables, hide, reveal};
+use fit::Sampling;
+use lattice::{Lattice, MIN_SIDE};
+use predict::Weights;
+use stack::Stack;
+use table::SLOPES;
+
+use crate::Plane;
+
+/// How often embedding tries again when less fitted in than was estimated.
+const TRIES: usize = 24;
+
+/// Why nothing was embedded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EmbedError {
+    /// The plane cannot carry this much.
+    #[error("the plane carries about {available} bytes, not {needed}; use a shorter payload")]
+    Capacity {
+        /// Bytes of the payload.
+        needed: usize,
+        /// Bytes that would fit, by an estimate.
+        available: usize,
+    },
+    /// The frozen positions are those of another plane.
+    #[error("the frozen positions belong to a plane of another size; make them for this one")]
+    Frozen,
+}
+
+/// Why nothing was extracted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExtractError {
+    /// The samples are not those that embedding left, or the parameters belong to others.
+    #[error("the samples are not those that were marked, or the parameters are another plane's")]
+    Altered,
+    /// The frozen positions are those of another plane.
+    #[error("the frozen positions belong to a plane of another size; make them for this one")]
+    Frozen,
+    /// The parameters that the plane itself holds cannot be read.
+    #[error("the plane holds no parameters of a payload; it was not marked, or was altered")]
+    Parameters(#[source] ParametersError),
+}
+
+/// Hides a payload in a plane, with as little square error as it can.
+///
+/// On an error the plane stays as it was. The payload need not look random.
+pub fn embed(plane: &mut Plane, frozen: &Frozen, payload: &[u8]) -> Result<Parameters, EmbedError> {
+    if !frozen.fits(plane) {
+        return Err(EmbedError::Frozen);
+    }
+    let message = whitened(payload);
+    let capacity = |bits: f64| EmbedError::Capacity {
+        needed: payload.len(),
+        available: (bits / 8.0) as usize,
+    };
+    let length = u32::try_from(payload.len()).map_err(|_| capacity(0.0))?;
+    if message.is_empty() || plane.width() < MIN_SIDE || plane.height() < MIN_SIDE {
+        if !message.is_empty() {
+            return Err(capacity(0.0));
+        }
+        return Ok(Parameters {
+            weights: Weights::RHOMBUS,
+            schemes: [Scheme::IDLE; 2],
+            passed: 0,
+            length,
+            state: Stack::of_message(Vec::new()).state,
+        });
+    }
+    let wanted = message.len() as f64 * 32.0;
+    let max = plane.max();
+    let mut lattice = Lattice::new(plane, frozen);
+    let weights = fit::weights(&mut lattice);
+    let samplings = [0, 1].map(|colour| Sampling::new(&mut lattice, colour, weights, max));
+    let models = [samplings[0].models(), samplings[1].models()];
+    let estimate = |slope: usize| {
+        let bits = [0, 1].map(|colour| Scheme::fitted(slope, models[colour], &samplings[colour]).1);
+        bits[0] + bits[1]
+    };
+    let mut slope = first_slope(wanted, SLOPES - 1, estimate);
+    for _ in 0..TRIES {
+        let mut stack = Stack::of_message(message.clone());
+        let (even, _) = Scheme::fitted(slope, models[0], &samplings[0]);
+        let mut schemes = [even, Scheme::IDLE];
+        let mut tables = Tables::new(even, max);
+        let (mut passed, all) = hide(&mut lattice, 0, weights, &mut tables, &mut stack);
+        let mut done = !all;
+        if all {
+            lattice.mirror(0);
+            let sampling = Sampling::new(&mut lattice, 1, weights, max);
+            let models = sampling.models();
+            let rest = stack.words.len() as f64 * 32.0 + 32.0;
+            let farthest = (slope + 12).min(SLOPES - 1);
+            let odd = first_slope(rest * 1.01, farthest, |slope| {
+                Scheme::fitted(slope, models, &sampling).1
+            });
+            (schemes[1], _) = Scheme::fitted(odd, models, &sampling);
+            let mut tables = Tables::new(schemes[1], max);
+            let (more, all) = hide(&mut lattice, 1, weights, &mut tables, &mut stack);
+            passed += more;
+            done = !all;
+        }
+        if done {
+            lattice.store(0, plane);
+            lattice.store(1, plane);
+            return Ok(Parameters {
+                weights,
+                schemes,
+                passed: passed as u32,
+                length,
+                state: stack.state,
+            });
+        }
+        if slope == SLOPES - 1 {
+            break;
+        }
+        lattice = Lattice::new(plane, frozen);
+        slope = (slope + 1).min(SLOPES - 1);
+    }
+    Err(capacity(estimate(SLOPES - 1)))
+}
+
+/// Takes the payload out of a plane and restores it. On an error the plane stays as it was.
+///
+/// That the samples and the parameters belong together is found out with a chance of error of
+/// about 2^−32 when the samples were altered; who needs more puts a tag into the payload.
+pub fn extract(
+    plane: &mut Plane,
+    frozen: &Frozen,
+    parameters: &Parameters,
+) -> Result<Vec<u8>, ExtractError> {
+    if !frozen.fits(plane) {
+        return Err(ExtractError::Frozen);
+    }
+    let mut stack = Stack::of_state(parameters.state).ok_or(ExtractError::Altered)?;
+    let passed = parameters.passed as usize;
+    if passed > plane.samples().len() {
+        return Err(ExtractError::Altered);
+    }
+    let mut lattice = None;
+    if passed > 0 {
+        if plane.width() < MIN_SIDE || plane.height() < MIN_SIDE {
+            return Err(ExtractError::Altered);
+        }
+        let max = plane.max();
+        let lattice = lattice.insert(Lattice::new(plane, frozen));
+        let even: usize = (0..lattice.height()).map(|y| lattice.count(0, y)).sum();
+        for (colour, passed) in [(1, passed.saturating_sub(even)), (0, passed.min(even))] {
+            let mut tables = Tables::new(parameters.schemes[colour], max);
+            reveal(
+                lattice,
+                colour,
+                parameters.weights,
+                &mut tables,
+                &mut stack,
+                passed,
+            )
+            .map_err(|_| ExtractError::Altered)?;
+            lattice.mirror(colour);
+        }
+    }
+    let words = stack.into_message().ok_or(ExtractError::Altered)?;
+    let payload = plain(&words, parameters.length as usize).ok_or(ExtractError::Altered)?;
+    if let Some(lattice) = lattice {
+        lattice.store(0, plane);
+        lattice.store(1, plane);
+    }
+    Ok(payload)
+}
+
+impl Scheme {
+    /// The models that gain at a slope, and the bits they gain.
+    fn fitted(
+        slope: usize,
+        models: [Option<model::Model>; predict::CLASSES],
+        sampling: &Sampling,
+    ) -> (Self, f64) {
+        let mut scheme = Self {
+            slope: slope as u8,
+            models,
+        };
+        let bits = sampling.capacity(&scheme);
+        let mut sum = 0.0;
+        for (model, bits) in scheme.models.iter_mut().zip(bits) {
+            if bits > 0.0 {
+                sum += bits;
+            } else {
+                *model = None;
+            }
+        }
+        (scheme, sum)
+    }
+}
+
+/// The steepest slope that carries the bits, or the last one.
+fn first_slope(wanted: f64, last: usize, mut bits: impl FnMut(usize) -> f64) -> usize {
+    let (mut low, mut high) = (0, last);
+    while low < high {
+        let middle = (low + high) / 2;
+        if bits(middle) >= wanted {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    low
+}
+
+/// The payload as words that look random, so that choices are as likely as the tables say.
+fn whitened(payload: &[u8]) -> Vec<u32> {
+    let words = payload.chunks(4).map(|chunk| {
+        let mut word = [0; 4];
+        word[..chunk.len()].copy_from_slice(chunk);
+        u32::from_le_bytes(word)
+    });
+    words
+        .zip(Whitening(0))
+        .map(|(word, mask)| word ^ mask)
+        .collect()
+}
+
+/// Undoes [`whitened`]; `None` when the words are not those of a payload of this length.
+fn plain(words: &[u32], length: usize) -> Option<Vec<u8>> {
+    if words.len() != length.div_ceil(4) {
+        return None;
+    }
+    let masked = words.iter().zip(Whitening(0));
+    let mut bytes: Vec<u8> = masked
+        .flat_map(|(word, mask)| (word ^ mask).to_le_bytes())
+        .collect();
+    let padding = bytes.split_off(length);
+    padding.iter().all(|byte| *byte == 0).then_some(bytes)
+}
+
+/// A fixed sequence without structure (SplitMix64; Steele, Lea and Flood 2014).
+struct Whitening(u64);
+
+impl Iterator for Whitening {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        Some((z ^ (z >> 31)) as u32)
+    }
+}

@@ -1,0 +1,343 @@
+//! Frequencies by which errors are drawn and given back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::model::{MAX_REACH, Model, eighths};
+use super::predict::PHASES;
+use super::transport::marked_bounds;
+
+/// Bits of the sum of all frequencies of a choice.
+pub(super) const PRECISION: u32 = 16;
+
+const TOTAL: u32 = 1 << PRECISION;
+
+/// Slopes (bits against distortion) that the engine knows, steepest first.
+pub(super) const SLOPES: usize = 176;
+
+/// Above this scale it does not matter where between two integers a prediction lies.
+const COARSE: f64 = 3.0;
+
+/// Pairs that the process keeps at most (12 bytes each).
+const KEPT_PAIRS: usize = 1 << 20;
+
+/// One outcome of a choice: an interval of 0 … 2^16.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Share {
+    less_one: u16,
+    start: u16,
+}
+
+impl Share {
+    pub(super) fn frequency(self) -> u64 {
+        u64::from(self.less_one) + 1
+    }
+
+    pub(super) fn start(self) -> u64 {
+        u64::from(self.start)
+    }
+
+    fn end(self) -> u32 {
+        u32::from(self.start) + u32::from(self.less_one) + 1
+    }
+
+    fn holds(self, slot: u32) -> bool {
+        slot < self.end()
+    }
+}
+
+/// A host error and a marked error that it may become.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pair {
+    pub(super) host: i16,
+    pub(super) marked: i16,
+    /// The marked error among those of the host error.
+    pub(super) forward: Share,
+    /// The host error among those of the marked error.
+    pub(super) backward: Share,
+}
+
+/// Which way errors may move when the prediction is near the ends of the range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Side {
+    Both,
+    /// Nothing moves below an error of zero.
+    Upwards,
+    /// Nothing moves above an error of zero.
+    Downwards,
+}
+
+/// What a table is made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Recipe {
+    pub(super) model: Model,
+    /// Index of the slope.
+    pub(super) slope: u8,
+    /// Where the prediction lies above its integer: 0, 1/6, 1/3 or 1/2.
+    pub(super) phase: u8,
+    pub(super) side: Side,
+}
+
+/// All choices for the errors of one class.
+pub(super) struct Table {
+    /// Errors of a smaller size are the table's; 0 when it changes nothing.
+    pub(super) reach: i32,
+    /// In the order of host errors, and so of marked errors as well.
+    pub(super) pairs: Vec<Pair>,
+    /// The first pair of each host error, and the end.
+    rows: Vec<u16>,
+    /// The first pair of each marked error, and the end.
+    columns: Vec<u16>,
+    /// For each host error: bits of the message that it takes on average.
+    pub(super) bits: Vec<f32>,
+    /// For each host error: mean square change.
+    pub(super) cost: Vec<f32>,
+}
+
+/// Tables that were wanted before: images of a series share most of them.
+#[derive(Default)]
+struct Store {
+    tables: HashMap<Recipe, Arc<Table>>,
+    pairs: usize,
+}
+
+/// λ of an index: 24 · 2^(−i/8) nats for each unit of square error.
+pub(super) fn slope(index: u8) -> f64 {
+    24.0 / eighths(u32::from(index))
+}
+
+impl Recipe {
+    /// The same choices under fewer names: phases do not matter to wide models.
+    fn plain(mut self) -> Self {
+        self.phase = self.phase.min(PHASES as u8 - 1);
+        if self.model.width() > COARSE {
+            self.phase = 0;
+        }
+        self
+    }
+
+    /// The table, from the process's store if it was wanted before.
+    pub(super) fn table(self) -> Arc<Table> {
+        static STORE: Mutex<Option<Store>> = Mutex::new(None);
+        let recipe = self.plain();
+        {
+            let mut store = STORE.lock().unwrap_or_else(PoisonError::into_inner);
+            let store = store.get_or_insert_default();
+            if let Some(table) = store.tables.get(&recipe) {
+                return Arc::clone(table);
+            }
+        }
+        let table = Arc::new(Table::build(recipe));
+        let mut store = STORE.lock().unwrap_or_else(PoisonError::into_inner);
+        let store = store.get_or_insert_default();
+        if store.pairs > KEPT_PAIRS {
+            store.tables.clear();
+            store.pairs = 0;
+        }
+        store.pairs += table.pairs.len() + 64;
+        store.tables.insert(recipe, Arc::clone(&table));
+        table
+    }
+}
+
+impl Table {
+    /// Changes nothing.
+    pub(super) fn idle() -> Self {
+        Self {
+            reach: 0,
+            pairs: Vec::new(),
+            rows: Vec::new(),
+            columns: Vec::new(),
+            bits: Vec::new(),
+            cost: Vec::new(),
+        }
+    }
+
+    fn build(recipe: Recipe) -> Self {
+        let reach = recipe.model.reach();
+        if reach > MAX_REACH {
+            return Self::idle();
+        }
+        let host = recipe.model.probabilities(f64::from(recipe.phase) / 6.0);
+        let slope = slope(recipe.slope);
+        if !worthwhile(&host, slope) {
+            return Self::idle();
+        }
+        let bounds = cumulative(&host);
+        let free = match recipe.side {
+            Side::Both => 1..host.len(),
+            Side::Upwards => reach..host.len(),
+            Side::Downwards => 1..reach,
+        };
+        let marked = marked_bounds(&bounds, slope, free);
+        Self::from_bounds(&bounds, &marked)
+    }
+
+    fn from_bounds(host: &[f64], marked: &[f64]) -> Self {
+        let masses = overlaps(host, marked);
+        let count = host.len() - 1;
+        let least = (count / 2) as i16;
+        let mut pairs: Vec<Pair> = masses
+            .iter()
+            .map(|&(x, y, _)| Pair {
+                host: x as i16 - least,
+                marked: y as i16 - least,
+                forward: Share::default(),
+                backward: Share::default(),
+            })
+            .collect();
+        let starts = |of: &dyn Fn(&(usize, usize, f64)) -> usize| -> Vec<u16> {
+            let mut starts = vec![0u16; count + 1];
+            for entry in &masses {
+                starts[of(entry) + 1] += 1;
+            }
+            for i in 0..count {
+                starts[i + 1] += starts[i];
+            }
+            starts
+        };
+        let rows = starts(&|entry| entry.0);
+        let columns = starts(&|entry| entry.1);
+        for (starts, forward) in [(&rows, true), (&columns, false)] {
+            for group in starts.windows(2) {
+                let group = usize::from(group[0])..usize::from(group[1]);
+                let shares = shares(&masses[group.clone()]);
+                for (pair, share) in pairs[group].iter_mut().zip(shares) {
+                    if forward {
+                        pair.forward = share;
+                    } else {
+                        pair.backward = share;
+                    }
+                }
+            }
+        }
+        let mut table = Self {
+            reach: i32::from(least) + 1,
+            pairs,
+            rows,
+            columns,
+            bits: Vec::new(),
+            cost: Vec::new(),
+        };
+        table.weigh();
+        table
+    }
+
+    /// Notes the mean gain and cost of each host error. Only embedding asks for them.
+    fn weigh(&mut self) {
+        for row in self.rows.windows(2) {
+            let (mut bits, mut cost) = (0.0, 0.0);
+            for pair in &self.pairs[usize::from(row[0])..usize::from(row[1])] {
+                let (forward, backward) = (pair.forward.frequency(), pair.backward.frequency());
+                let share = forward as f64 / f64::from(TOTAL);
+                bits += share * (backward as f64 / forward as f64).log2();
+                cost += share * f64::from(pair.host - pair.marked).powi(2);
+            }
+            self.bits.push(bits as f32);
+            self.cost.push(cost as f32);
+        }
+    }
+
+    /// The pair of a host error (smaller than the reach) that a slot of 0 … 2^16 − 1 chooses.
+    #[inline(always)]
+    pub(super) fn draw(&self, host: i32, slot: u32) -> Option<&Pair> {
+        let row = (host + self.reach - 1) as usize;
+        let first = usize::from(*self.rows.get(row)?);
+        let mut rest = self.pairs.get(first..)?.iter();
+        rest.find(|pair| pair.forward.holds(slot))
+    }
+
+    /// The pair of a marked error (smaller than the reach) that a slot chooses; `None` when no
+    /// host error becomes this one.
+    #[inline(always)]
+    pub(super) fn draw_back(&self, marked: i32, slot: u32) -> Option<&Pair> {
+        let column = (marked + self.reach - 1) as usize;
+        let first = usize::from(*self.columns.get(column)?);
+        let mut rest = self.pairs.get(first..)?.iter();
+        rest.find(|pair| pair.backward.holds(slot))
+            .filter(|pair| i32::from(pair.marked) == marked)
+    }
+}
+
+/// Whether any change gains more than it costs.
+fn worthwhile(host: &[f64], slope: f64) -> bool {
+    let ratio = super::model::exp(slope.min(60.0));
+    host.windows(2)
+        .any(|two| two[0] > ratio * two[1] || two[1] > ratio * two[0])
+}
+
+fn cumulative(masses: &[f64]) -> Vec<f64> {
+    let mut bounds = Vec::with_capacity(masses.len() + 1);
+    let mut sum = 0.0;
+    bounds.push(0.0);
+    for mass in masses {
+        sum += mass;
+        bounds.push(sum);
+    }
+    bounds
+}
+
+/// Host error, marked error and mass of every overlap, in order. Every host error has one.
+fn overlaps(host: &[f64], marked: &[f64]) -> Vec<(usize, usize, f64)> {
+    let count = host.len() - 1;
+    let mut all = Vec::with_capacity(2 * count);
+    let (mut y, mut from) = (0, 0.0);
+    for x in 0..count {
+        let end = host[x + 1];
+        let least = (end - host[x]) * 0.25 / f64::from(TOTAL);
+        let before = all.len();
+        let mut largest = (x, y, -1.0);
+        while y + 1 < count && marked[y + 1] < end {
+            let mass = marked[y + 1] - from;
+            if mass > least {
+                all.push((x, y, mass));
+            }
+            if mass > largest.2 {
+                largest = (x, y, mass);
+            }
+            from = from.max(marked[y + 1]);
+            y += 1;
+        }
+        let mass = end - from;
+        if mass > least {
+            all.push((x, y, mass));
+        }
+        if all.len() == before {
+            all.push(largest);
+        }
+        from = end;
+    }
+    all
+}
+
+/// Frequencies that add up to 2^16, none of them zero.
+fn shares(group: &[(usize, usize, f64)]) -> Vec<Share> {
+    let sum: f64 = group.iter().map(|entry| entry.2.max(0.0)).sum();
+    let spare = f64::from(TOTAL - group.len() as u32);
+    let mut frequencies: Vec<u32> = group
+        .iter()
+        .map(|entry| 1 + (entry.2.max(0.0) / sum * spare) as u32)
+        .collect();
+    let given: u32 = frequencies.iter().sum();
+    let mut best = 0;
+    for i in 1..frequencies.len() {
+        if frequencies[i] > frequencies[best] {
+            best = i;
+        }
+    }
+    if let Some(frequency) = frequencies.get_mut(best) {
+        *frequency = (*frequency + TOTAL).saturating_sub(given).max(1);
+    }
+    let mut start = 0;
+    frequencies
+        .iter()
+        .map(|&frequency| {
+            let share = Share {
+                less_one: (frequency - 1) as u16,
+                start: start as u16,
+            };
+            start += frequency;
+            share
+        })
+        .collect()
+}

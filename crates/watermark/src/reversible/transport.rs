@@ -1,0 +1,133 @@
+//! Which marked errors a host error may become, and how often.
+//!
+//! Among all ways to change errors of distribution p into errors of distribution q, the engine
+//! wants the one with the largest H(q) − λ · (mean square change): the bits gained per sample are
+//! H(q) − H(p). For a given q the cheapest change keeps the order of the errors, so the search is
+//! over the cumulative distribution of q alone, where the cost falls apart into one convex,
+//! piecewise linear term for each boundary between two marked errors.
+
+use super::model::exp;
+
+/// Errors are moved by at most this much.
+const FARTHEST: i32 = 40;
+
+/// Passes of successive over-relaxation.
+const SWEEPS: usize = 96;
+
+const RELAXATION: f64 = 1.7;
+
+/// Boundaries of the marked distribution, cumulative from 0 to 1: entry j lies below error
+/// j (errors counted from the smallest on).
+///
+/// `bounds` are those of the host; boundaries outside `free` stay where they are.
+pub(super) fn marked_bounds(bounds: &[f64], slope: f64, free: std::ops::Range<usize>) -> Vec<f64> {
+    let mut marked = bounds.to_vec();
+    let mut cells: Vec<usize> = (0..bounds.len()).collect();
+    let shares = Shares::new(slope);
+    for sweep in 0..SWEEPS {
+        let mut largest = 0.0f64;
+        let mut relax = |j: usize| {
+            let old = marked[j];
+            let (target, kink) = optimum(
+                bounds,
+                &shares,
+                j,
+                (marked[j - 1], marked[j + 1]),
+                &mut cells[j],
+            );
+            let mut new = target;
+            if !kink {
+                // Beyond the optimum, but within the host error where the slope holds.
+                let (low, high) = (bounds[cells[j]], bounds[cells[j] + 1]);
+                new = old + RELAXATION * (target - old);
+                new = new.max(low).min(high);
+                if new <= marked[j - 1] || new >= marked[j + 1] {
+                    new = target;
+                }
+            }
+            marked[j] = new;
+            largest = largest.max((new - old).abs());
+        };
+        if sweep % 2 == 0 {
+            free.clone().for_each(&mut relax);
+        } else {
+            free.clone().rev().for_each(&mut relax);
+        }
+        if largest < 1e-9 {
+            break;
+        }
+    }
+    marked
+}
+
+/// Where boundary j is best, its neighbours given, and whether that is between two host errors.
+///
+/// Moving the boundary through host error x changes the cost by λ(2 (x − j) + 1) for each unit
+/// of mass and the entropy by ln(right / left); the first grows by steps, the second falls.
+fn optimum(
+    bounds: &[f64],
+    shares: &Shares,
+    j: usize,
+    (left, right): (f64, f64),
+    cell: &mut usize,
+) -> (f64, bool) {
+    let last = bounds.len() - 2;
+    let mut x = (*cell).min(last);
+    // Ends: each step goes the same way, and there are finitely many host errors.
+    let mut came_down = false;
+    let mut came_up = false;
+    loop {
+        let best = left + (right - left) * shares.of(x as i64 - j as i64);
+        if best > bounds[x + 1] {
+            if came_down || x == last {
+                *cell = x;
+                return (bounds[x + 1].min(right), true);
+            }
+            came_up = true;
+            x += 1;
+        } else if best < bounds[x] {
+            if came_up || x == 0 {
+                *cell = x;
+                return (bounds[x].max(left), true);
+            }
+            came_down = true;
+            x -= 1;
+        } else {
+            *cell = x;
+            return (best, false);
+        }
+    }
+}
+
+/// The share of the mass between its neighbours that lies left of a boundary, 1/(1 + e^(λ(2d + 1))),
+/// for the distance d of host errors.
+struct Shares {
+    right: Vec<f64>,
+}
+
+impl Shares {
+    fn new(slope: f64) -> Self {
+        let unit = exp(slope);
+        let mut ratio = unit;
+        let right = (0..FARTHEST)
+            .map(|_| {
+                let share = 1.0 / (1.0 + ratio);
+                ratio = (ratio * unit * unit).min(1e300);
+                share
+            })
+            .collect();
+        Self { right }
+    }
+
+    fn of(&self, distance: i64) -> f64 {
+        if distance >= 0 {
+            self.right.get(distance as usize).copied().unwrap_or(0.0)
+        } else {
+            1.0 - self
+                .right
+                .get((-1 - distance) as usize)
+                .copied()
+                .unwrap_or(0.0)
+        }
+    }
+}
