@@ -5,6 +5,8 @@
 //! slows all of them alike, and ratios hold where seconds do not. Nothing is timed whose result was not checked.
 
 mod clock;
+mod columns;
+mod content;
 mod machine;
 mod progress;
 mod records;
@@ -24,12 +26,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Subject {
+    /// Content protection: compact bundles, reliability marks and tracing marks beside what one could use instead
+    Content(content::Options),
     /// Oblivious retrieval beside the memory's read limit, downloading everything, and classic oblivious transfer
     Retrieval(retrieval::Options),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().subject {
+        Subject::Content(options) => content::run(&options),
         Subject::Retrieval(options) => retrieval::run(&options),
     };
     match done {

@@ -1,11 +1,9 @@
 //! The report for people.
 
-mod columns;
-
 use std::fmt::Write;
 
 use super::report::{GrowthRow, Report};
-use columns::Table;
+use crate::columns::Table;
 
 /// The whole report as text.
 pub(crate) fn render(report: &Report) -> String {

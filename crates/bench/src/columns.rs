@@ -1,24 +1,24 @@
 //! Text in columns.
 
 /// Columns as wide as their widest cell; the first aligned left, the others right.
-pub(super) struct Table {
+pub(crate) struct Table {
     title: String,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new(title: &str, header: &[&str]) -> Self {
+    pub(crate) fn new(title: &str, header: &[&str]) -> Self {
         Table {
             title: title.to_owned(),
             rows: vec![header.iter().map(|&cell| cell.to_owned()).collect()],
         }
     }
 
-    pub(super) fn row(&mut self, cells: Vec<String>) {
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let columns = self.rows[0].len();
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));

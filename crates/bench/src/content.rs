@@ -1,0 +1,66 @@
+//! Content protection, measured: `cargo xtask bench content`.
+
+mod images;
+mod plan;
+mod report;
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use crate::machine::Machine;
+use crate::progress::Progress;
+
+use images::{Images, Modality};
+pub(crate) use plan::Options;
+use plan::Plan;
+use report::{ImagesRow, Report};
+
+/// Measures, prints, and writes the files that were asked for.
+///
+/// # Errors
+/// If there are no images, anything did not come back exactly, or a file cannot be written.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let report = measure(&Plan::new(options))?;
+    if let Some(file) = &options.json {
+        let json = serde_json::to_string_pretty(&report)?;
+        fs::write(file, json + "\n").with_context(|| format!("cannot write {}", file.display()))?;
+        println!("figures: {}", file.display());
+    }
+    Ok(())
+}
+
+/// Everything, in one process and one go.
+fn measure(plan: &Plan) -> Result<Report> {
+    let progress = Progress::new();
+    progress.say("reading images");
+    let images = Images::read(&plan.folders, plan.modality_bytes, Vec::new())?;
+    Ok(Report {
+        subject: "content",
+        quick: plan.quick,
+        machine: Machine::read(),
+        images: rows(&images),
+    })
+}
+
+/// What there is of each modality, real and synthetic apart.
+fn rows(images: &Images) -> Vec<ImagesRow> {
+    let kinds = Modality::ALL
+        .into_iter()
+        .flat_map(|modality| [(modality, false), (modality, true)]);
+    kinds
+        .filter_map(|(modality, synthetic)| {
+            let files = images.files_of(modality, synthetic);
+            let group = images.group(modality, synthetic);
+            let planes = group.images.iter().flat_map(|image| &image.planes);
+            (!files.is_empty()).then(|| ImagesRow {
+                modality,
+                synthetic,
+                files: files.len(),
+                native: files.iter().filter(|file| file.picture.is_some()).count(),
+                images: group.images.len(),
+                megapixels: planes.map(|plane| plane.samples().len() as f64 / 1e6).sum(),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,30 @@
+//! Everything that a run found, as it is written to JSON. MB are 10^6 bytes, rates are per core.
+
+use serde::Serialize;
+
+use super::images::Modality;
+use crate::machine::Machine;
+
+/// One run.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Report {
+    pub(crate) subject: &'static str,
+    /// Whether images and rounds were cut to end within two minutes.
+    pub(crate) quick: bool,
+    pub(crate) machine: Machine,
+    pub(crate) images: Vec<ImagesRow>,
+}
+
+/// The images of one group.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ImagesRow {
+    pub(crate) modality: Modality,
+    pub(crate) synthetic: bool,
+    /// Files of every kind.
+    pub(crate) files: usize,
+    /// Of those the ones whose pixels are native.
+    pub(crate) native: usize,
+    /// Frames that marks are measured on: native, no side less than 64.
+    pub(crate) images: usize,
+    pub(crate) megapixels: f64,
+}
