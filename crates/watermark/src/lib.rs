@@ -4,5 +4,6 @@
 
 mod plane;
 pub mod reversible;
+pub mod tracing;
 
 pub use plane::{MAX_SIDE, Plane, PlaneError};
