@@ -1,6 +1,8 @@
 //! Content protection, measured: `cargo xtask bench content`.
 
+mod compression;
 mod images;
+mod peers;
 mod plan;
 mod report;
 
@@ -12,6 +14,7 @@ use crate::machine::Machine;
 use crate::progress::Progress;
 
 use images::{Images, Modality};
+use peers::Peers;
 pub(crate) use plan::Options;
 use plan::Plan;
 use report::{ImagesRow, Report};
@@ -34,13 +37,29 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 fn measure(plan: &Plan) -> Result<Report> {
     let progress = Progress::new();
     progress.say("reading images");
-    let images = Images::read(&plan.folders, plan.modality_bytes, Vec::new())?;
+    let images = read(plan)?;
+    let (peers, peers_missing) = match Peers::start() {
+        Ok(peers) => (Some(peers), None),
+        Err(error) => (None, Some(format!("{error:#}"))),
+    };
+    let compression = compression::measure(plan, &images, peers, &progress)?;
     Ok(Report {
         subject: "content",
         quick: plan.quick,
         machine: Machine::read(),
         images: rows(&images),
+        compression,
+        peers_missing,
     })
+}
+
+/// The files of the folders that were named; else pydicom's, if there are any, and synthetic ones.
+fn read(plan: &Plan) -> Result<Images> {
+    if !plan.folders.is_empty() {
+        return Images::read(&plan.folders, plan.modality_bytes, Vec::new());
+    }
+    let folders: Vec<_> = peers::pydicom_files().into_iter().collect();
+    Images::read(&folders, plan.modality_bytes, Vec::new())
 }
 
 /// What there is of each modality, real and synthetic apart.

@@ -32,6 +32,12 @@ pub(crate) struct Plan {
     pub(crate) synthetic: usize,
     /// Times that speed is taken; the middle one counts.
     pub(crate) rounds: usize,
+    /// Images of each modality that codecs are compared on.
+    pub(crate) codec_images: usize,
+    /// Most samples of those images together.
+    pub(crate) codec_samples: usize,
+    /// Times that each codec runs on each image.
+    pub(crate) codec_rounds: usize,
     /// Images of each modality that rate and distortion are measured on.
     pub(crate) distortion_images: usize,
     /// Most samples of a plane that rate and distortion are measured on: larger ones are cut to their centre.
@@ -58,6 +64,9 @@ impl Plan {
             modality_bytes: if quick { 16 << 20 } else { 64 << 20 },
             synthetic: if quick { 2 } else { 6 },
             rounds: if quick { 3 } else { 7 },
+            codec_images: if quick { 4 } else { 12 },
+            codec_samples: if quick { 2 << 20 } else { 16 << 20 },
+            codec_rounds: if quick { 2 } else { 5 },
             distortion_images: if quick { 2 } else { 6 },
             distortion_samples: if quick { 1 << 18 } else { 1 << 20 },
             altered_images: if quick { 2 } else { 8 },

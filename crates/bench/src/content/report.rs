@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::compression;
 use super::images::Modality;
 use crate::machine::Machine;
 
@@ -13,6 +14,9 @@ pub(crate) struct Report {
     pub(crate) quick: bool,
     pub(crate) machine: Machine,
     pub(crate) images: Vec<ImagesRow>,
+    pub(crate) compression: Vec<compression::Row>,
+    /// Why there are no foreign codecs, if there are none.
+    pub(crate) peers_missing: Option<String>,
 }
 
 /// The images of one group.
