@@ -31,7 +31,32 @@ impl BitWriter {
     }
 }
 
-/// Reads what [`BitWriter`] wrote. Behind the end all bits are zero; [`Self::ends`] tells whether anything was read there.
+/// At least 57 bits from bit `at` on. Behind the end all bits are zero.
+#[inline(always)]
+pub(crate) fn window(bytes: &[u8], at: usize) -> u64 {
+    let from = at >> 3;
+    let window = match bytes.get(from..from + 8) {
+        Some(window) => window
+            .first_chunk()
+            .map_or(0, |window| u64::from_le_bytes(*window)),
+        None => tail(bytes.get(from..).unwrap_or(&[])),
+    };
+    window >> (at & 7)
+}
+
+/// Less than eight bytes.
+#[cold]
+fn tail(bytes: &[u8]) -> u64 {
+    let shift = |window, &byte| window << 8 | u64::from(byte);
+    bytes.iter().rev().fold(0, shift)
+}
+
+/// Whether bits up to `at` are exactly all bytes, and what fills the last is zero.
+pub(crate) fn ends(bytes: &[u8], at: usize) -> bool {
+    at.div_ceil(8) == bytes.len() && (at & 7 == 0 || bytes[at >> 3] >> (at & 7) == 0)
+}
+
+/// Reads what [`BitWriter`] wrote.
 pub(crate) struct BitReader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -42,41 +67,16 @@ impl<'a> BitReader<'a> {
         Self { bytes, at: 0 }
     }
 
-    /// The next `count` bits, at most 32.
-    #[inline(always)]
+    /// The next `count` bits, at most 32. Behind the end all bits are zero.
     pub(crate) fn take(&mut self, count: u32) -> u32 {
-        let window = self.window() >> (self.at & 7);
+        let window = window(self.bytes, self.at);
         self.at += count as usize;
         (window & ((1u64 << count) - 1)) as u32
-    }
-
-    #[inline(always)]
-    fn window(&self) -> u64 {
-        let from = self.at >> 3;
-        match self.bytes.get(from..).and_then(<[u8]>::first_chunk) {
-            Some(chunk) => u64::from_le_bytes(*chunk),
-            None => self.tail(from),
-        }
-    }
-
-    /// Less than eight bytes are left.
-    #[cold]
-    fn tail(&self, from: usize) -> u64 {
-        let rest = self.bytes.get(from..).unwrap_or(&[]);
-        rest.iter()
-            .rev()
-            .fold(0, |window, &byte| window << 8 | u64::from(byte))
     }
 
     /// Bytes that were touched.
     pub(crate) fn bytes_read(&self) -> usize {
         self.at.div_ceil(8)
-    }
-
-    /// Whether exactly all bytes were read, and what fills the last is zero.
-    pub(crate) fn ends(&self) -> bool {
-        self.bytes_read() == self.bytes.len()
-            && (self.at & 7 == 0 || self.bytes[self.at >> 3] >> (self.at & 7) == 0)
     }
 }
 
@@ -100,18 +100,17 @@ mod tests {
         let bytes = writer.finish();
         let mut reader = BitReader::new(&bytes);
         for &(value, count) in &items {
-            assert!(!reader.ends() || count == 0);
+            assert!(!ends(&bytes, reader.at) || count == 0);
             assert_eq!(reader.take(count), value);
         }
-        assert!(reader.ends());
+        assert!(ends(&bytes, reader.at));
         assert_eq!(reader.take(32), 0);
-        assert!(!reader.ends());
+        assert!(!ends(&bytes, reader.at));
     }
 
     #[test]
     fn what_fills_the_last_byte_is_zero() {
-        let mut reader = BitReader::new(&[0b1000_0001]);
-        assert_eq!(reader.take(7), 1);
-        assert!(!reader.ends());
+        assert!(!ends(&[0b1000_0001], 7));
+        assert!(ends(&[0b0100_0001], 7));
     }
 }

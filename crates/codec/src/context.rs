@@ -9,14 +9,14 @@ use crate::{
     token::TOKENS,
 };
 
-/// Largest magnitude that is kept of a residual.
-pub(crate) const MAX_MAGNITUDE: u16 = 255;
-
 /// Activities are below this: 6 · 255 < 2048.
 pub(crate) const ACTIVITIES: usize = 2048;
 
 /// Number of levels.
 pub(crate) const LEVELS: usize = 22;
+
+/// Most tables of a plane.
+pub(crate) const MAX_TABLES: usize = 16;
 
 /// Level of each activity.
 pub(crate) const LEVEL_OF: [u8; ACTIVITIES] = {
@@ -35,12 +35,6 @@ pub(crate) const LEVEL_OF: [u8; ACTIVITIES] = {
     }
     levels
 };
-
-/// Of a folded residual, what counts as its magnitude. `shift` makes large residuals distinguishable.
-#[inline(always)]
-pub(crate) fn magnitude(folded: u16, shift: u32) -> u16 {
-    (((folded >> 1) + (folded & 1)) >> shift).min(MAX_MAGNITUDE)
-}
 
 /// Which levels share a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +55,8 @@ impl Sharing {
             let mut joined = tables[last];
             (0..TOKENS).for_each(|token| joined[token] += counts[level][token]);
             let together = entropy::cost(&joined);
-            if together <= cost + own {
+            let full = tables.len() == MAX_TABLES;
+            if together <= cost + own || full {
                 tables[last] = joined;
                 cost = together;
             } else {
@@ -85,13 +80,14 @@ impl Sharing {
         }
     }
 
-    /// Reads what [`Self::write`] wrote.
-    pub(crate) fn read(bits: &mut BitReader<'_>) -> Self {
+    /// Reads what [`Self::write`] wrote; nothing if there are too many tables.
+    pub(crate) fn read(bits: &mut BitReader<'_>) -> Option<Self> {
         let mut table_of = [0u8; LEVELS];
         for level in 1..LEVELS {
             table_of[level] = table_of[level - 1] + bits.take(1) as u8;
         }
-        Self { table_of }
+        let sharing = Self { table_of };
+        (sharing.tables() <= MAX_TABLES).then_some(sharing)
     }
 }
 
@@ -104,16 +100,6 @@ mod tests {
         assert_eq!(LEVEL_OF[..8], [0, 2, 3, 4, 4, 5, 5, 6]);
         assert!(LEVEL_OF.windows(2).all(|pair| pair[0] <= pair[1]));
         assert_eq!(usize::from(LEVEL_OF[6 * 255]), LEVELS - 1);
-    }
-
-    #[test]
-    fn magnitudes() {
-        let of = |residual: i16, shift| magnitude(crate::token::fold(residual), shift);
-        assert_eq!([of(0, 0), of(-1, 0), of(5, 0), of(-900, 0)], [0, 1, 5, 255]);
-        assert_eq!(
-            [of(-900, 2), of(i16::MIN, 8), of(i16::MAX, 7)],
-            [225, 128, 255]
-        );
     }
 
     #[test]

@@ -2,15 +2,15 @@
 
 use crate::{
     LANES, Mode, Shape, VERSION,
-    bits::BitReader,
-    context::{ACTIVITIES, LEVEL_OF, MAX_MAGNITUDE, Sharing},
+    bits::{self, BitReader},
+    context::{ACTIVITIES, LEVEL_OF, Sharing},
     encoder::plain_size,
     lanes::{Bands, Cell, PAD},
     model::{MAX_SHIFT, Model, Rows, plain},
-    predict::{NEIGHBOURS, Predictor, Weights, linear, median, sound},
-    rans::{self, MAX_SCALE, Slot},
+    predict::{NEIGHBOURS, Partial, Predictor, Weights, linear, median, sound},
+    rans::{self, SCALE, Slot},
     table::Table,
-    token::{SPANS, unfold},
+    token::{MASKS, spans, unfold},
 };
 
 /// Why bytes are not the coding of a plane of the shape that was asked for.
@@ -74,10 +74,7 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], DecodeError> {
 /// What follows the mode of a coded plane.
 fn coded(mut bytes: &[u8], shape: Shape) -> Result<Vec<u16>, DecodeError> {
     let bytes = &mut bytes;
-    let [scale, shift, kind] = take(bytes)?.map(u32::from);
-    if !(8..=MAX_SCALE).contains(&scale) {
-        return Err(DecodeError::Parameter("scale"));
-    }
+    let [shift, kind] = take(bytes)?.map(u32::from);
     if shift > MAX_SHIFT {
         return Err(DecodeError::Parameter("shift"));
     }
@@ -94,14 +91,18 @@ fn coded(mut bytes: &[u8], shape: Shape) -> Result<Vec<u16>, DecodeError> {
     for state in &mut states {
         *state = u32::from_le_bytes(take(bytes)?);
     }
+    if !rans::sound(&states) {
+        return Err(DecodeError::Parameter("state"));
+    }
     let words = u32::from_le_bytes(take(bytes)?) as usize;
 
     let mut bits = BitReader::new(bytes);
-    let sharing = Sharing::read(&mut bits);
-    let mut slots = Vec::with_capacity(sharing.tables() << scale);
-    for _ in 0..sharing.tables() {
-        let table = Table::read(&mut bits, scale).ok_or(DecodeError::Parameter("table"))?;
-        rans::slots(&table, &mut slots);
+    let sharing = Sharing::read(&mut bits).ok_or(DecodeError::Parameter("table"))?;
+    let spans = spans(shift);
+    let mut slots = vec![Slot::default(); rans::SLOTS].into_boxed_slice();
+    for slots in slots.chunks_exact_mut(1 << SCALE).take(sharing.tables()) {
+        let table = Table::read(&mut bits).ok_or(DecodeError::Parameter("table"))?;
+        rans::fill(slots, &table, &spans);
     }
     let streams = bytes.get(bits.bytes_read()..).ok_or(DecodeError::Short)?;
     let (words, beside) = words
@@ -109,13 +110,12 @@ fn coded(mut bytes: &[u8], shape: Shape) -> Result<Vec<u16>, DecodeError> {
         .and_then(|size| streams.split_at_checked(size))
         .ok_or(DecodeError::Short)?;
     let decoder = Decoder {
-        words: rans::Reader::new(states, words).ok_or(DecodeError::Parameter("state"))?,
-        beside: BitReader::new(beside),
-        base: std::array::from_fn(|i| {
-            u32::from(sharing.table_of[usize::from(LEVEL_OF[i])]) << scale
-        }),
-        slots,
-        scale,
+        states,
+        cursor: Cursor::default(),
+        words: words.as_chunks().0,
+        beside,
+        base: LEVEL_OF.map(|level| u16::from(sharing.table_of[usize::from(level)]) << SCALE),
+        slots: slots.try_into().map_err(|_| DecodeError::Damaged)?,
         model: Model {
             predictor,
             shift,
@@ -138,12 +138,13 @@ fn weights(bytes: &mut &[u8]) -> Result<Weights, DecodeError> {
 
 /// Streams, tables and model of one plane.
 struct Decoder<'a> {
-    words: rans::Reader<'a>,
-    beside: BitReader<'a>,
+    states: rans::States,
+    cursor: Cursor,
+    words: &'a [[u8; 2]],
+    beside: &'a [u8],
     /// Of each activity, where its table begins.
-    base: [u32; ACTIVITIES],
-    slots: Vec<Slot>,
-    scale: u32,
+    base: [u16; ACTIVITIES],
+    slots: Box<[Slot; rans::SLOTS]>,
     model: Model,
 }
 
@@ -159,24 +160,19 @@ impl Decoder<'_> {
             let active = bands.active(step);
             rows.begin(&model, first);
             match model.predictor {
-                _ if first => self.row(&mut rows, active, |_, west, _| west),
+                _ if first => self.row(&mut rows, active, &West),
                 Predictor::Median => {
                     let north = std::mem::take(&mut rows.samples.north);
-                    self.row(&mut rows, active, |at, west, _| {
-                        let (x, lane) = at;
-                        median(west, north[x + PAD][lane], north[x + PAD - 1][lane])
-                    });
+                    self.row(&mut rows, active, &Median { north: &north });
                     rows.samples.north = north;
                 }
                 Predictor::Linear { weights, .. } => {
                     let partial = std::mem::take(&mut rows.partial);
-                    let weights = [weights[0].into(), weights[1].into()];
-                    self.row(&mut rows, active, |(x, lane), west, far_west| {
-                        let sum = partial.sum[x][lane];
-                        let least = partial.least[x][lane];
-                        let most = partial.most[x][lane];
-                        linear(sum, least, most, west, far_west, weights)
-                    });
+                    let linear = Linear {
+                        partial: &partial,
+                        weights: [weights[0].into(), weights[1].into()],
+                    };
+                    self.row(&mut rows, active, &linear);
                     rows.partial = partial;
                 }
             }
@@ -188,7 +184,10 @@ impl Decoder<'_> {
             }
             rows.advance(first);
         }
-        if self.words.ends() && self.beside.ends() {
+        let ends = self.cursor.word == self.words.len()
+            && rans::ends(&self.states)
+            && bits::ends(self.beside, self.cursor.bit);
+        if ends {
             Ok(samples)
         } else {
             Err(DecodeError::Damaged)
@@ -197,53 +196,185 @@ impl Decoder<'_> {
 
     /// Reads a row of the lanes that have it.
     #[inline(always)]
-    fn row(
-        &mut self,
-        rows: &mut Rows,
-        active: usize,
-        predict: impl Fn((usize, usize), i16, i16) -> i16,
-    ) {
-        if active == LANES {
-            self.row_of::<LANES>(rows, LANES, predict);
-        } else {
-            self.row_of::<0>(rows, active, predict);
-        }
-    }
-
-    /// Reads a row of `FIXED` lanes, or, if that is 0, of `active`.
-    #[inline(always)]
-    fn row_of<const FIXED: usize>(
-        &mut self,
-        rows: &mut Rows,
-        active: usize,
-        predict: impl Fn((usize, usize), i16, i16) -> i16,
-    ) {
-        let active = if FIXED > 0 { FIXED } else { active };
-        let mask = (1u32 << self.scale) - 1;
-        let mut west: Cell<i16> = rows.samples.here[PAD - 1];
-        let mut far_west: Cell<i16> = rows.samples.here[PAD - 2];
-        let mut own: Cell<u16> = rows.magnitudes.here[PAD - 1];
+    fn row(&mut self, rows: &mut Rows, active: usize, expect: &impl Expect) {
+        let mut cursor = self.cursor;
+        let mut lanes: [Lane; LANES] = std::array::from_fn(|lane| Lane {
+            state: self.states[lane],
+            west: rows.samples.here[PAD - 1][lane],
+            far_west: rows.samples.here[PAD - 2][lane],
+            magnitude: rows.magnitudes.here[PAD - 1][lane],
+        });
         let outs = rows.samples.here[PAD..].iter_mut();
         let magnitudes = rows.magnitudes.here[PAD..].iter_mut();
         let cells = rows.activity.iter().zip(outs).zip(magnitudes);
         for (x, ((activity, out), magnitude)) in cells.enumerate() {
-            for lane in 0..active {
-                let expected = predict((x, lane), west[lane], far_west[lane]);
-                let activity = usize::from(activity[lane] + 2 * own[lane]);
-                let slot = self.base[activity % ACTIVITIES] + (self.words.states[lane] & mask);
-                let token = self
-                    .words
-                    .advance(lane, self.slots[slot as usize], self.scale);
-                let span = SPANS[token];
-                let folded = u32::from(span.first) + self.beside.take(span.bits.into());
-                let sample = expected.wrapping_add(unfold(folded) as i16);
-                far_west[lane] = west[lane];
-                west[lane] = sample;
-                let size = ((folded >> 1) + (folded & 1)) >> self.model.shift;
-                own[lane] = size.min(MAX_MAGNITUDE.into()) as u16;
-                out[lane] = sample;
-                magnitude[lane] = own[lane];
+            let cell = expect.cell(x);
+            if active == LANES {
+                // Written out, so that what belongs to a lane stays in registers.
+                self.sample(
+                    &mut lanes,
+                    0,
+                    &mut cursor,
+                    expect,
+                    (cell, activity, out, magnitude),
+                );
+                self.sample(
+                    &mut lanes,
+                    1,
+                    &mut cursor,
+                    expect,
+                    (cell, activity, out, magnitude),
+                );
+                self.sample(
+                    &mut lanes,
+                    2,
+                    &mut cursor,
+                    expect,
+                    (cell, activity, out, magnitude),
+                );
+                self.sample(
+                    &mut lanes,
+                    3,
+                    &mut cursor,
+                    expect,
+                    (cell, activity, out, magnitude),
+                );
+            } else {
+                for lane in 0..active {
+                    self.sample(
+                        &mut lanes,
+                        lane,
+                        &mut cursor,
+                        expect,
+                        (cell, activity, out, magnitude),
+                    );
+                }
             }
         }
+        self.cursor = cursor;
+        self.states = lanes.map(|lane| lane.state);
+    }
+
+    /// Reads one sample of a lane.
+    #[inline(always)]
+    fn sample<E: Expect>(
+        &self,
+        lanes: &mut [Lane; LANES],
+        number: usize,
+        cursor: &mut Cursor,
+        expect: &E,
+        (cell, activity, out, magnitude): (E::Cell, &Cell<u16>, &mut Cell<i16>, &mut Cell<u16>),
+    ) {
+        let lane = &mut lanes[number];
+        let activity = usize::from(activity[number] + 2 * lane.magnitude) % ACTIVITIES;
+        let slot = usize::from(self.base[activity]) + lane.state as usize % (1 << SCALE);
+        let slot = &self.slots[slot % rans::SLOTS];
+        lane.state = rans::advance(lane.state, slot, self.words, &mut cursor.word);
+        let [magnitude_of, bits] = slot[3].to_be_bytes();
+        let beside = bits::window(self.beside, cursor.bit) as u16 & MASKS[usize::from(bits)];
+        cursor.bit += usize::from(bits);
+        let expected = expect.sample(cell, number, lane.west, lane.far_west);
+        lane.far_west = lane.west;
+        lane.west = expected.wrapping_add(unfold(slot[2] + beside));
+        lane.magnitude = magnitude_of.into();
+        out[number] = lane.west;
+        magnitude[number] = lane.magnitude;
+    }
+}
+
+/// What reading keeps of a lane from sample to sample.
+#[derive(Clone, Copy)]
+struct Lane {
+    state: u32,
+    west: i16,
+    far_west: i16,
+    /// Of the residual to the west.
+    magnitude: u16,
+}
+
+/// How far the streams were read.
+#[derive(Clone, Copy, Default)]
+struct Cursor {
+    /// Word of the coder.
+    word: usize,
+    /// Bit in what goes beside the tokens.
+    bit: usize,
+}
+
+/// What a sample is expected to be.
+trait Expect {
+    /// What is known of a column in all lanes.
+    type Cell: Copy;
+
+    fn cell(&self, column: usize) -> Self::Cell;
+
+    /// In one lane, given W and WW.
+    fn sample(&self, cell: Self::Cell, lane: usize, west: i16, far_west: i16) -> i16;
+}
+
+/// In the first row.
+struct West;
+
+impl Expect for West {
+    type Cell = ();
+
+    #[inline(always)]
+    fn cell(&self, _: usize) {}
+
+    #[inline(always)]
+    fn sample(&self, (): (), _: usize, west: i16, _: i16) -> i16 {
+        west
+    }
+}
+
+/// By the median.
+struct Median<'a> {
+    north: &'a [Cell<i16>],
+}
+
+impl<'a> Expect for Median<'a> {
+    /// NW and N.
+    type Cell = [&'a Cell<i16>; 2];
+
+    #[inline(always)]
+    fn cell(&self, column: usize) -> Self::Cell {
+        [&self.north[column + PAD - 1], &self.north[column + PAD]]
+    }
+
+    #[inline(always)]
+    fn sample(&self, cell: Self::Cell, lane: usize, west: i16, _: i16) -> i16 {
+        median(west, cell[1][lane], cell[0][lane])
+    }
+}
+
+/// By weights, of W and WW here.
+struct Linear<'a> {
+    partial: &'a Partial,
+    weights: [i32; 2],
+}
+
+impl<'a> Expect for Linear<'a> {
+    /// Sum, least and most.
+    type Cell = (&'a Cell<i32>, &'a Cell<i16>, &'a Cell<i16>);
+
+    #[inline(always)]
+    fn cell(&self, column: usize) -> Self::Cell {
+        (
+            &self.partial.sum[column],
+            &self.partial.least[column],
+            &self.partial.most[column],
+        )
+    }
+
+    #[inline(always)]
+    fn sample(&self, cell: Self::Cell, lane: usize, west: i16, far_west: i16) -> i16 {
+        linear(
+            cell.0[lane],
+            cell.1[lane],
+            cell.2[lane],
+            west,
+            far_west,
+            self.weights,
+        )
     }
 }

@@ -5,14 +5,14 @@ mod choose;
 use crate::{
     LANES, Mode, Shape, VERSION,
     bits::BitWriter,
-    context::{LEVEL_OF, LEVELS, Sharing},
+    context::{LEVELS, Sharing},
     entropy::Counts,
-    lanes::{Bands, Cell, PAD},
+    lanes::{Bands, PAD},
     model::{Model, Rows, centred},
     predict::Predictor,
     rans,
     table::Table,
-    token::{TOKENS, split},
+    token::{TOKENS, spans},
 };
 
 /// Why samples cannot be coded.
@@ -82,20 +82,16 @@ pub(crate) fn plain_size(shape: Shape) -> usize {
 /// Appends what follows the mode of a coded plane.
 fn coded(samples: &[u16], shape: Shape, out: &mut Vec<u8>) {
     let model = choose::model(samples, shape.width());
-    let scale = choose::scale(samples.len());
     let symbols = Symbols::of(samples, shape.width(), &model);
     let (sharing, counts) = Sharing::of(&symbols.counts());
-    let tables: Vec<Table> = counts
-        .iter()
-        .map(|counts| Table::of(counts, scale))
-        .collect();
-    let (states, words) = symbols.words(&sharing, &tables, scale);
+    let tables: Vec<Table> = counts.iter().map(|counts| Table::of(counts)).collect();
+    let (states, words) = symbols.words(&sharing, &tables);
 
     let kind = match model.predictor {
         Predictor::Median => 0,
         Predictor::Linear { bounded, .. } => 1 + u8::from(bounded),
     };
-    out.extend([scale as u8, model.shift as u8, kind]);
+    out.extend([model.shift as u8, kind]);
     out.extend(model.origin.to_le_bytes());
     if let Predictor::Linear { weights, .. } = model.predictor {
         out.extend(weights.iter().flat_map(|weight| weight.to_le_bytes()));
@@ -131,6 +127,7 @@ impl Symbols {
         let bands = Bands::new(samples.len() / width);
         let mut rows = Rows::new(width, model);
         let mut folded = vec![[0u16; LANES]; width];
+        let spans = spans(model.shift);
         let mut bits = BitWriter::default();
         let mut symbols = Vec::with_capacity(samples.len());
         let mut counts = [(); 2].map(|()| Box::new([0u32; STRIDE * LEVELS]));
@@ -139,17 +136,17 @@ impl Symbols {
             load(&mut rows, samples, bands, step);
             rows.begin(model, step == 0);
             rows.residuals(model, step == 0, &mut folded);
-            let cells = folded.iter().zip(&rows.activity);
+            let take = |lane: usize, folded, token, level| {
+                let beside = spans[token as usize];
+                bits.push(u32::from(folded & beside.mask), beside.bits.into());
+                let symbol = usize::from(level) * STRIDE + token as usize;
+                counts[lane % 2][symbol] += 1;
+                symbols.push(symbol as u16);
+            };
             if active == LANES {
-                for (folded, activity) in cells {
-                    symbols.extend(row_symbols(folded, activity, &mut counts, &mut bits));
-                }
+                rows.tokens(&folded, &spans, LANES, take);
             } else {
-                for (folded, activity) in cells {
-                    for (&folded, &activity) in folded.iter().zip(activity).take(active) {
-                        symbols.push(symbol(folded, activity, &mut counts[0], &mut bits));
-                    }
-                }
+                rows.tokens(&folded, &spans, active, take);
             }
             rows.advance(step == 0);
         }
@@ -173,11 +170,9 @@ impl Symbols {
     }
 
     /// Codes them in reverse.
-    fn words(&self, sharing: &Sharing, tables: &[Table], scale: u32) -> (rans::States, Vec<u16>) {
-        let of_table: Vec<[rans::Step; TOKENS]> = tables
-            .iter()
-            .map(|table| rans::steps(table, scale))
-            .collect();
+    fn words(&self, sharing: &Sharing, tables: &[Table]) -> (rans::States, Vec<u16>) {
+        let of_table: Vec<[rans::Step; TOKENS]> =
+            tables.iter().map(|table| rans::steps(table)).collect();
         let mut steps = [rans::Step::default(); STRIDE * LEVELS];
         for (level, &table) in sharing.table_of.iter().enumerate() {
             steps[level * STRIDE..][..TOKENS].copy_from_slice(&of_table[usize::from(table)]);
@@ -207,31 +202,4 @@ fn load(rows: &mut Rows, samples: &[u16], bands: Bands, step: usize) {
             cell[lane] = centred(sample);
         }
     }
-}
-
-/// Symbols of one cell.
-#[inline(always)]
-fn row_symbols(
-    folded: &Cell<u16>,
-    activity: &Cell<u16>,
-    counts: &mut [Box<[u32; STRIDE * LEVELS]>; 2],
-    bits: &mut BitWriter,
-) -> Cell<u16> {
-    std::array::from_fn(|lane| symbol(folded[lane], activity[lane], &mut counts[lane % 2], bits))
-}
-
-/// Counts a residual, writes the bits beside its token, and gives its symbol.
-#[inline(always)]
-fn symbol(
-    folded: u16,
-    activity: u16,
-    counts: &mut [u32; STRIDE * LEVELS],
-    bits: &mut BitWriter,
-) -> u16 {
-    let level = LEVEL_OF[usize::from(activity) % LEVEL_OF.len()];
-    let (token, beside) = split(folded);
-    bits.push(u32::from(folded) & ((1 << beside) - 1), beside);
-    let symbol = usize::from(level) * STRIDE + token as usize;
-    counts[symbol] += 1;
-    symbol as u16
 }

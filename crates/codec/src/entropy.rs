@@ -1,6 +1,6 @@
 //! What symbols cost, in integers: the coder's choices are the same on every machine.
 
-use crate::token::{SPANS, Span, TOKENS};
+use crate::token::{Span, Spans, TOKENS, spans};
 
 /// How often each token occurs in one context.
 pub(crate) type Counts = [u32; TOKENS];
@@ -36,6 +36,9 @@ pub(crate) fn cost(counts: &Counts) -> u64 {
     };
     counts.iter().zip(&SPANS).map(of_token).sum()
 }
+
+/// For the bits beside tokens.
+const SPANS: Spans = spans(0);
 
 /// What one token in a table costs, about.
 const TABLE_ENTRY: u64 = 8 << FRACTION;

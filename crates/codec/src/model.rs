@@ -2,10 +2,10 @@
 
 use crate::{
     LANES,
-    context::magnitude,
+    context::{ACTIVITIES, LEVEL_OF},
     lanes::{Cell, PAD, Window},
     predict::{Partial, Predictor, linear, median, neighbours},
-    token::fold,
+    token::{Spans, fold, split},
 };
 
 /// Parameters of a plane's model.
@@ -81,8 +81,31 @@ impl Rows {
         self.magnitudes.advance(first);
     }
 
-    /// With the row's samples in place: its residuals, folded, its magnitudes and its activities.
-    pub(crate) fn residuals(&mut self, model: &Model, first: bool, folded: &mut [Cell<u16>]) {
+    /// Calls for the samples of a row, in the order of reading: lane, folded residual, token, level. Residuals become
+    /// magnitudes.
+    #[inline(always)]
+    pub(crate) fn tokens(
+        &mut self,
+        folded: &[Cell<u16>],
+        spans: &Spans,
+        active: usize,
+        mut take: impl FnMut(usize, u16, u32, u8),
+    ) {
+        let mut west = self.magnitudes.here[PAD - 1];
+        let outs = self.magnitudes.here[PAD..].iter_mut();
+        for ((folded, activity), out) in folded.iter().zip(&self.activity).zip(outs) {
+            for lane in 0..active {
+                let (token, _) = split(folded[lane]);
+                let level = LEVEL_OF[usize::from(activity[lane] + 2 * west[lane]) % ACTIVITIES];
+                take(lane, folded[lane], token, level);
+                west[lane] = spans[token as usize].magnitude.into();
+                out[lane] = west[lane];
+            }
+        }
+    }
+
+    /// With the row's samples in place: its residuals, folded.
+    pub(crate) fn residuals(&self, model: &Model, first: bool, folded: &mut [Cell<u16>]) {
         let width = self.width;
         let here = neighbours(&self.samples.here, PAD, width);
         let west = neighbours(&self.samples.here, PAD - 1, width);
@@ -106,14 +129,6 @@ impl Rows {
                     *out = fold(here[i].wrapping_sub(expected));
                 });
             }
-        }
-        let own = self.magnitudes.here[PAD..PAD + width].as_flattened_mut();
-        for (own, &folded) in own.iter_mut().zip(folded.as_flattened()) {
-            *own = magnitude(folded, model.shift);
-        }
-        let west = neighbours(&self.magnitudes.here, PAD - 1, width);
-        for (activity, &west) in self.activity.as_flattened_mut().iter_mut().zip(west) {
-            *activity += 2 * west;
         }
     }
 }

@@ -3,10 +3,15 @@
 //!
 //! States are 2^15 to 2^31 − 1, so that the writer divides by a multiplication that is exact for 31 bits.
 
-use crate::{LANES, table::Table, token::TOKENS};
+use crate::{
+    LANES,
+    context::MAX_TABLES,
+    table::Table,
+    token::{Spans, TOKENS},
+};
 
-/// Largest logarithm of the sum of a table's frequencies.
-pub(crate) const MAX_SCALE: u32 = 12;
+/// Logarithm of the sum of a table's frequencies.
+pub(crate) const SCALE: u32 = 11;
 
 /// Smallest state. Every lane ends (where the writer begins) with it.
 const LEAST: u32 = 1 << 15;
@@ -26,21 +31,21 @@ pub(crate) struct Step {
 }
 
 /// The steps of a table, by token.
-pub(crate) fn steps(table: &Table, scale: u32) -> [Step; TOKENS] {
+pub(crate) fn steps(table: &Table) -> [Step; TOKENS] {
     let mut below = 0u32;
     table.frequencies.map(|frequency| {
         let frequency = u32::from(frequency);
         let start = below;
         below += frequency;
-        let complement = ((1u32 << scale) - frequency) as u16;
-        let limit = frequency << (31 - scale);
+        let complement = ((1u32 << SCALE) - frequency) as u16;
+        let limit = frequency << (31 - SCALE);
         match frequency {
             0 => Step::default(),
             // The quotient comes out as x − 1, which the bias makes up for.
             1 => Step {
                 limit,
                 reciprocal: u32::MAX,
-                bias: start + (1 << scale) - 1,
+                bias: start + (1 << SCALE) - 1,
                 complement,
                 shift: 0,
             },
@@ -95,57 +100,46 @@ impl Writer {
     }
 }
 
-/// A slot of a table for reading: token in the low 6 bits, then frequency − 1 and the slot's distance from the
-/// token's first, 12 bits each.
-pub(crate) type Slot = u32;
+/// A slot of a table for reading: the token's frequency, the slot's distance from the token's first, and of the
+/// token's span the first residual, then magnitude · 256 + bits.
+pub(crate) type Slot = [u16; 4];
 
-/// Appends the 2^scale slots of a table.
-pub(crate) fn slots(table: &Table, slots: &mut Vec<Slot>) {
-    for (token, &frequency) in table.frequencies.iter().enumerate() {
-        let fixed = token as u32 | u32::from(frequency).wrapping_sub(1) << 6;
-        slots.extend((0..u32::from(frequency)).map(|distance| fixed | distance << 18));
+/// Slots of the most tables that a plane has.
+pub(crate) const SLOTS: usize = MAX_TABLES << SCALE;
+
+/// Fills the 2^11 slots of a table.
+pub(crate) fn fill(slots: &mut [Slot], table: &Table, spans: &Spans) {
+    let mut rest = slots;
+    for (&frequency, span) in table.frequencies.iter().zip(spans) {
+        let (own, others) = rest.split_at_mut(usize::from(frequency).min(rest.len()));
+        let about = u16::from_be_bytes([span.magnitude, span.bits]);
+        for (distance, slot) in own.iter_mut().enumerate() {
+            *slot = [frequency, distance as u16, span.first, about];
+        }
+        rest = others;
     }
 }
 
-/// Gives symbols in order.
-pub(crate) struct Reader<'a> {
-    pub(crate) states: States,
-    words: &'a [u8],
-    at: usize,
+/// Whether a writer can have ended with these states.
+pub(crate) fn sound(states: &States) -> bool {
+    states.iter().all(|state| (LEAST..1 << 31).contains(state))
 }
 
-impl<'a> Reader<'a> {
-    /// Words as bytes, low byte first.
-    pub(crate) fn new(states: States, words: &'a [u8]) -> Option<Self> {
-        let sound = states.iter().all(|state| (LEAST..1 << 31).contains(state));
-        (sound && words.len().is_multiple_of(2)).then_some(Self {
-            states,
-            words,
-            at: 0,
-        })
-    }
+/// Whether each lane came back to where its writer began.
+pub(crate) fn ends(states: &States) -> bool {
+    *states == [LEAST; LANES]
+}
 
-    /// Moves a lane's state past the slot that its low bits chose; gives the token.
-    #[inline(always)]
-    pub(crate) fn advance(&mut self, lane: usize, slot: Slot, scale: u32) -> usize {
-        let state = self.states[lane];
-        let frequency = (slot >> 6 & 0xFFF) + 1;
-        // At most 2^12 · 2^(31 − scale) for sound tables; a damaged one cannot be here, as tables add up.
-        let state = frequency
-            .wrapping_mul(state >> scale)
-            .wrapping_add(slot >> 18);
-        let word = match self.words.get(self.at..).and_then(<[u8]>::first_chunk) {
-            Some(word) => u32::from(u16::from_le_bytes(*word)),
-            None => 0,
-        };
-        let short = state < LEAST;
-        self.states[lane] = if short { state << 16 | word } else { state };
-        self.at += 2 * usize::from(short);
-        (slot & 63) as usize
-    }
-
-    /// Whether all words were read, no more, and each lane came back to where its writer began.
-    pub(crate) fn ends(&self) -> bool {
-        self.at == self.words.len() && self.states == [LEAST; LANES]
-    }
+/// The state behind the slot that its low bits chose. Takes the word at `at` (low byte first)
+/// where the state would be too small; behind the end, words are zero.
+#[inline(always)]
+pub(crate) fn advance(state: u32, slot: &Slot, words: &[[u8; 2]], at: &mut usize) -> u32 {
+    // Below 2^31, as the frequency is at most 2^11.
+    let state = u32::from(slot[0]) * (state >> SCALE) + u32::from(slot[1]);
+    let word = words
+        .get(*at)
+        .map_or(0, |&word| u32::from(u16::from_le_bytes(word)));
+    let short = state < LEAST;
+    *at += usize::from(short);
+    if short { state << 16 | word } else { state }
 }

@@ -3,10 +3,11 @@
 use crate::{
     bits::{BitReader, BitWriter},
     entropy::Counts,
+    rans::SCALE,
     token::TOKENS,
 };
 
-/// Frequencies that add up to 2^scale. A token that occurs has at least 1.
+/// Frequencies that add up to 2^11. A token that occurs has at least 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Table {
     pub(crate) frequencies: [u16; TOKENS],
@@ -14,17 +15,17 @@ pub(crate) struct Table {
 
 impl Table {
     /// The nearest table to what was counted. Counts that are all zero give the table of token 0 alone.
-    pub(crate) fn of(counts: &Counts, scale: u32) -> Self {
+    pub(crate) fn of(counts: &Counts) -> Self {
         let total: u64 = counts.iter().map(|&count| u64::from(count)).sum();
         let mut frequencies = [0u16; TOKENS];
         if total == 0 {
-            frequencies[0] = 1 << scale;
+            frequencies[0] = 1 << SCALE;
             return Self { frequencies };
         }
-        let mut left = 1i32 << scale;
+        let mut left = 1i32 << SCALE;
         for (frequency, &count) in frequencies.iter_mut().zip(counts) {
             if count > 0 {
-                let near = ((u64::from(count) << scale) + total / 2) / total;
+                let near = ((u64::from(count) << SCALE) + total / 2) / total;
                 *frequency = (near as u16).max(1);
                 left -= i32::from(*frequency);
             }
@@ -66,12 +67,12 @@ impl Table {
         }
     }
 
-    /// Reads what [`Self::write`] wrote; nothing if it is no table of this scale.
-    pub(crate) fn read(bits: &mut BitReader<'_>, scale: u32) -> Option<Self> {
+    /// Reads what [`Self::write`] wrote; nothing if it is no table.
+    pub(crate) fn read(bits: &mut BitReader<'_>) -> Option<Self> {
         let last = bits.take(6) as usize;
         let mut frequencies = [0u16; TOKENS];
         let mut before = FIRST_LENGTH;
-        let mut left = 1u32 << scale;
+        let mut left = 1u32 << SCALE;
         for frequency in frequencies.get_mut(..=last)? {
             let mut folded = 0u32;
             while bits.take(1) == 0 {
@@ -96,7 +97,7 @@ impl Table {
 }
 
 /// Bits of the largest frequency.
-const MOST_LENGTH: u32 = crate::rans::MAX_SCALE + 1;
+const MOST_LENGTH: u32 = SCALE + 1;
 
 /// What the length of the first frequency is compared with.
 const FIRST_LENGTH: u32 = 9;
@@ -111,12 +112,11 @@ mod tests {
         #[test]
         fn tables_add_up_and_are_read_as_written(
             counts in proptest::collection::vec(prop_oneof![Just(0u32), 1u32..9, 1u32..100_000], TOKENS),
-            scale in 8u32..=12,
         ) {
             let counts: Counts = counts.try_into().unwrap();
-            let table = Table::of(&counts, scale);
+            let table = Table::of(&counts);
             let sum: u32 = table.frequencies.iter().map(|&f| u32::from(f)).sum();
-            prop_assert_eq!(sum, 1 << scale);
+            prop_assert_eq!(sum, 1 << SCALE);
             if counts.iter().any(|&count| count > 0) {
                 for (&count, &frequency) in counts.iter().zip(&table.frequencies) {
                     prop_assert_eq!(count > 0, frequency > 0);
@@ -126,15 +126,15 @@ mod tests {
             table.write(&mut writer);
             let bytes = writer.finish();
             let mut reader = BitReader::new(&bytes);
-            prop_assert_eq!(Table::read(&mut reader, scale), Some(table));
-            prop_assert!(reader.ends());
+            prop_assert_eq!(Table::read(&mut reader), Some(table));
+            prop_assert_eq!(reader.bytes_read(), bytes.len());
         }
 
         #[test]
         fn what_is_read_adds_up(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-            if let Some(table) = Table::read(&mut BitReader::new(&bytes), 9) {
+            if let Some(table) = Table::read(&mut BitReader::new(&bytes)) {
                 let sum: u32 = table.frequencies.iter().map(|&f| u32::from(f)).sum();
-                prop_assert_eq!(sum, 512);
+                prop_assert_eq!(sum, 1 << SCALE);
             }
         }
     }

@@ -1,14 +1,14 @@
-//! What suits a plane: predictor, shift and scale.
+//! What suits a plane: predictor and shift.
 
 use super::{STRIDE, load};
 use crate::{
     LANES,
-    context::{LEVEL_OF, LEVELS},
+    context::LEVELS,
     entropy::{self, Counts},
     lanes::Bands,
     model::{MAX_SHIFT, Model, Rows, centred},
     predict::{Predictor, fit},
-    token::{TOKENS, split},
+    token::{TOKENS, spans},
 };
 
 /// Rows of a stretch that is tried; the first of them only gives magnitudes to the next.
@@ -16,14 +16,6 @@ const STRETCH: usize = 4;
 
 /// One stretch in this many steps.
 const EVERY: usize = 32;
-
-/// Logarithm of the sum of frequencies: small planes have small tables.
-pub(super) fn scale(samples: usize) -> u32 {
-    match samples {
-        0..0x4000 => 10,
-        _ => 11,
-    }
-}
 
 /// The model with which a part of the samples is shortest.
 pub(super) fn model(samples: &[u16], width: usize) -> Model {
@@ -76,6 +68,7 @@ fn trial(samples: &[u16], width: usize, model: &Model) -> Tried {
     let mut folded = vec![[0u16; LANES]; width];
     let (mut sum, mut number) = (0u64, 0u64);
     let mut rows = Rows::new(width, model);
+    let spans = spans(model.shift);
     for begin in (0..bands.steps()).step_by(EVERY) {
         for step in begin.saturating_sub(2)..(begin + STRETCH).min(bands.full()) {
             load(&mut rows, samples, bands, step);
@@ -85,20 +78,15 @@ fn trial(samples: &[u16], width: usize, model: &Model) -> Tried {
             }
             rows.begin(model, step == 0);
             rows.residuals(model, step == 0, &mut folded);
+            let warm = step == begin && begin > 0;
+            rows.tokens(&folded, &spans, LANES, |_, folded, token, level| {
+                if !warm {
+                    counts[usize::from(level) * STRIDE + token as usize] += 1;
+                    sum += u64::from(folded / 2);
+                    number += 1;
+                }
+            });
             rows.advance(step == 0);
-            if step == begin && begin > 0 {
-                continue;
-            }
-            let cells = folded
-                .as_flattened()
-                .iter()
-                .zip(rows.activity.as_flattened());
-            for (&folded, &activity) in cells {
-                let level = LEVEL_OF[usize::from(activity) % LEVEL_OF.len()];
-                counts[usize::from(level) * STRIDE + split(folded).0 as usize] += 1;
-                sum += u64::from(folded / 2);
-                number += 1;
-            }
         }
     }
     let of_level = |level: &[u32]| -> u64 {
