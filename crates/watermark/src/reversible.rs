@@ -7,6 +7,7 @@
 //! given back into the same stack of bits from which the choice was taken.
 
 mod alone;
+mod choices;
 mod coding;
 mod fit;
 mod frozen;
@@ -25,7 +26,8 @@ pub use alone::{embed_alone, extract_alone};
 pub use frozen::Frozen;
 pub use parameters::{Parameters, ParametersError};
 
-use coding::{Scheme, Tables, hide, reveal};
+use choices::Choices;
+use coding::{Scheme, hide, reveal};
 use fit::Sampling;
 use lattice::{Lattice, MIN_SIDE};
 use predict::Weights;
@@ -35,7 +37,14 @@ use table::SLOPES;
 use crate::Plane;
 
 /// How often embedding tries again when less fitted in than was estimated.
-const TRIES: usize = 24;
+const TRIES: usize = 12;
+
+/// Slopes are sought by every so many of the samples that were looked at.
+const ROUGHLY: usize = 2;
+
+/// How much more than the rest the last slope should carry, by the estimate. Too little costs
+/// time, too much leaves the last samples unused.
+const MARGIN: f64 = 1.02;
 
 /// Why nothing was embedded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,31 +108,26 @@ pub fn embed(plane: &mut Plane, frozen: &Frozen, payload: &[u8]) -> Result<Param
     let samplings = [0, 1].map(|colour| Sampling::new(&mut lattice, colour, weights, max));
     let models = [samplings[0].models(), samplings[1].models()];
     let estimate = |slope: usize| {
-        let bits = [0, 1].map(|colour| Scheme::fitted(slope, models[colour], &samplings[colour]).1);
+        let bits = [0, 1]
+            .map(|colour| Scheme::fitted(slope, models[colour], &samplings[colour], ROUGHLY).1);
         bits[0] + bits[1]
     };
-    let mut slope = first_slope(wanted, SLOPES - 1, estimate);
+    let mut slope = first_slope(wanted, 0, SLOPES - 1, estimate);
     for _ in 0..TRIES {
         let mut stack = Stack::of_message(message.clone());
-        let (even, _) = Scheme::fitted(slope, models[0], &samplings[0]);
+        let (even, _) = Scheme::fitted(slope, models[0], &samplings[0], 1);
         let mut schemes = [even, Scheme::IDLE];
-        let mut tables = Tables::new(even, max);
-        let (mut passed, all) = hide(&mut lattice, 0, weights, &mut tables, &mut stack);
+        let mut choices = Choices::new(even, max);
+        let (mut passed, all) = hide(&mut lattice, 0, weights, &mut choices, &mut stack);
         let mut done = !all;
         if all {
             lattice.mirror(0);
-            let sampling = Sampling::new(&mut lattice, 1, weights, max);
-            let models = sampling.models();
-            let rest = stack.words.len() as f64 * 32.0 + 32.0;
-            let farthest = (slope + 12).min(SLOPES - 1);
-            let odd = first_slope(rest * 1.01, farthest, |slope| {
-                Scheme::fitted(slope, models, &sampling).1
-            });
-            (schemes[1], _) = Scheme::fitted(odd, models, &sampling);
-            let mut tables = Tables::new(schemes[1], max);
-            let (more, all) = hide(&mut lattice, 1, weights, &mut tables, &mut stack);
-            passed += more;
-            done = !all;
+            let odd = hide_rest(&mut lattice, weights, max, slope, &mut stack);
+            if let Some((scheme, more)) = odd {
+                schemes[1] = scheme;
+                passed += more;
+                done = true;
+            }
         }
         if done {
             lattice.store(0, plane);
@@ -140,7 +144,7 @@ pub fn embed(plane: &mut Plane, frozen: &Frozen, payload: &[u8]) -> Result<Param
             break;
         }
         lattice = Lattice::new(plane, frozen);
-        slope = (slope + 1).min(SLOPES - 1);
+        slope = (slope + 2).min(SLOPES - 1);
     }
     Err(capacity(estimate(SLOPES - 1)))
 }
@@ -171,12 +175,12 @@ pub fn extract(
         let lattice = lattice.insert(Lattice::new(plane, frozen));
         let even: usize = (0..lattice.height()).map(|y| lattice.count(0, y)).sum();
         for (colour, passed) in [(1, passed.saturating_sub(even)), (0, passed.min(even))] {
-            let mut tables = Tables::new(parameters.schemes[colour], max);
+            let mut choices = Choices::new(parameters.schemes[colour], max);
             reveal(
                 lattice,
                 colour,
                 parameters.weights,
-                &mut tables,
+                &mut choices,
                 &mut stack,
                 passed,
             )
@@ -199,12 +203,13 @@ impl Scheme {
         slope: usize,
         models: [Option<model::Model>; predict::CLASSES],
         sampling: &Sampling,
+        step: usize,
     ) -> (Self, f64) {
         let mut scheme = Self {
             slope: slope as u8,
             models,
         };
-        let bits = sampling.capacity(&scheme);
+        let bits = sampling.capacity(&scheme, step);
         let mut sum = 0.0;
         for (model, bits) in scheme.models.iter_mut().zip(bits) {
             if bits > 0.0 {
@@ -217,9 +222,44 @@ impl Scheme {
     }
 }
 
-/// The steepest slope that carries the bits, or the last one.
-fn first_slope(wanted: f64, last: usize, mut bits: impl FnMut(usize) -> f64) -> usize {
-    let (mut low, mut high) = (0, last);
+/// Hides what is left in the odd colour, once the even one is as it will be: the scheme and how
+/// many samples were gone through, or `None` when it does not fit in with about the same slope.
+fn hide_rest(
+    lattice: &mut Lattice,
+    weights: Weights,
+    max: u16,
+    slope: usize,
+    stack: &mut Stack,
+) -> Option<(Scheme, usize)> {
+    let sampling = Sampling::new(lattice, 1, weights, max);
+    let models = sampling.models();
+    let rest = stack.words.len() as f64 * 32.0 + 32.0;
+    let last = (slope + 24).min(SLOPES - 1);
+    let mut odd = first_slope(rest * MARGIN, slope.saturating_sub(24), last, |slope| {
+        Scheme::fitted(slope, models, &sampling, ROUGHLY).1
+    });
+    let before = (lattice.colour(1).to_vec(), stack.clone());
+    while odd <= last {
+        let (scheme, _) = Scheme::fitted(odd, models, &sampling, 1);
+        let mut choices = Choices::new(scheme, max);
+        let (passed, all) = hide(lattice, 1, weights, &mut choices, stack);
+        if !all {
+            return Some((scheme, passed));
+        }
+        lattice.restore(1, &before.0);
+        *stack = before.1.clone();
+        odd += 1;
+    }
+    None
+}
+
+/// The steepest slope from `low` to `high` that carries the bits, or the last one.
+fn first_slope(
+    wanted: f64,
+    mut low: usize,
+    mut high: usize,
+    mut bits: impl FnMut(usize) -> f64,
+) -> usize {
     while low < high {
         let middle = (low + high) / 2;
         if bits(middle) >= wanted {

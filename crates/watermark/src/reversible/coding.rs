@@ -1,12 +1,10 @@
 //! Hiding in one colour of the lattice, and undoing it.
 
-use std::sync::Arc;
-
+use super::choices::Choices;
 use super::lattice::Lattice;
-use super::model::{MAX_REACH, Model};
-use super::predict::{CLASSES, PHASES, Predictions, Weights};
+use super::model::Model;
+use super::predict::{CLASSES, Predictions, Weights};
 use super::stack::Stack;
-use super::table::{Recipe, Side, Table};
 
 /// How the errors of one colour are changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,94 +27,16 @@ impl Scheme {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Torn;
 
-/// The tables of a scheme, made when they are first wanted.
-pub(super) struct Tables {
-    scheme: Scheme,
-    reaches: [i32; CLASSES],
-    max: i32,
-    tables: Vec<Option<Arc<Table>>>,
-}
-
-impl Tables {
-    pub(super) fn new(scheme: Scheme, max: u16) -> Self {
-        let reaches = scheme.models.map(|model| match model {
-            Some(model) if model.reach() <= MAX_REACH => model.reach() as i32,
-            _ => 0,
-        });
-        Self {
-            scheme,
-            reaches,
-            max: i32::from(max),
-            tables: vec![None; CLASSES * 16],
-        }
-    }
-
-    /// The table for a sample and its error as the table counts it; `None` when the sample is
-    /// left alone. The answer is the same for the host and the marked sample.
-    #[inline(always)]
-    pub(super) fn choose(
-        &mut self,
-        centre: u16,
-        context: u8,
-        sample: u16,
-    ) -> Option<(&Table, i32)> {
-        let class = usize::from(context >> 3);
-        let reach = self.reaches[class];
-        let centre = i32::from(centre);
-        let error = i32::from(sample) - centre;
-        if error.abs() >= reach {
-            return None;
-        }
-        let mirrored = context & 4 != 0;
-        let (mut low, mut high) = (centre < reach, centre + reach > self.max + 1);
-        if low && high {
-            return None;
-        }
-        if mirrored {
-            std::mem::swap(&mut low, &mut high);
-        }
-        let index =
-            class * 16 + usize::from(low) * 4 + usize::from(high) * 8 + usize::from(context & 3);
-        if self.tables[index].is_none() {
-            self.make(index);
-        }
-        let table = self.tables[index].as_deref()?;
-        if table.reach == 0 {
-            return None;
-        }
-        Some((table, if mirrored { -error } else { error }))
-    }
-
-    #[cold]
-    fn make(&mut self, index: usize) {
-        let side = match index / 4 % 4 {
-            1 => Side::Upwards,
-            2 => Side::Downwards,
-            _ => Side::Both,
-        };
-        let table = self.scheme.models[index / 16].map(|model| {
-            let recipe = Recipe {
-                model,
-                slope: self.scheme.slope,
-                phase: (index % PHASES) as u8,
-                side,
-            };
-            recipe.table()
-        });
-        self.tables[index] = Some(table.unwrap_or_else(|| Arc::new(Table::idle())));
-    }
-}
-
 /// Hides the stack's words in a colour, row by row, until they are used up. Answers how many
 /// samples were gone through, and whether that was all.
 pub(super) fn hide(
     lattice: &mut Lattice,
     colour: usize,
     weights: Weights,
-    tables: &mut Tables,
+    choices: &mut Choices,
     stack: &mut Stack,
 ) -> (usize, bool) {
-    let max = tables.max as u16;
+    let max = choices.max();
     let mut predictions = Predictions::default();
     let mut passed = 0;
     for y in 0..lattice.height() {
@@ -128,10 +48,10 @@ pub(super) fn hide(
                 continue;
             }
             let (centre, context) = (predictions.centres[i], predictions.contexts[i]);
-            let Some((table, error)) = tables.choose(centre, context, *sample) else {
+            let Some(place) = choices.place(centre, context, *sample) else {
                 continue;
             };
-            let Some(pair) = table.draw(error, stack.slot()) else {
+            let Some(pair) = choices.draw(place, stack.slot()) else {
                 continue;
             };
             if !stack.pop(pair.forward) {
@@ -150,11 +70,11 @@ pub(super) fn reveal(
     lattice: &mut Lattice,
     colour: usize,
     weights: Weights,
-    tables: &mut Tables,
+    choices: &mut Choices,
     stack: &mut Stack,
     passed: usize,
 ) -> Result<(), Torn> {
-    let max = tables.max as u16;
+    let max = choices.max();
     let mut predictions = Predictions::default();
     let mut starts = Vec::with_capacity(lattice.height());
     let mut start = 0;
@@ -175,10 +95,12 @@ pub(super) fn reveal(
                 continue;
             }
             let (centre, context) = (predictions.centres[i], predictions.contexts[i]);
-            let Some((table, error)) = tables.choose(centre, context, *sample) else {
+            let Some(place) = choices.place(centre, context, *sample) else {
                 continue;
             };
-            let pair = table.draw_back(error, stack.slot()).ok_or(Torn)?;
+            let Some(pair) = choices.draw_back(place, stack.slot()).ok_or(Torn)? else {
+                continue;
+            };
             if !stack.pop(pair.backward) {
                 return Err(Torn);
             }

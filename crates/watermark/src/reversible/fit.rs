@@ -1,14 +1,15 @@
 //! Weights, models and slopes that suit a plane. Only embedding fits; extraction is told.
 
-use std::collections::HashMap;
+use std::sync::OnceLock;
 
-use super::coding::{Scheme, Tables};
+use super::choices::Choices;
+use super::coding::Scheme;
 use super::lattice::Lattice;
 use super::model::{MAX_REACH, Model, SCALES, SHAPES};
 use super::predict::{self, CLASSES, PHASES, Predictions, Weights};
 
 /// About how many samples of each colour a fit looks at.
-const LOOKED_AT: usize = 1 << 15;
+const LOOKED_AT: usize = 1 << 14;
 
 /// What an error outside the model's reach counts for, ln(1/500).
 const OUTSIDE: f32 = -6.2;
@@ -96,7 +97,7 @@ fn quantised(groups: [f64; 3]) -> Option<Weights> {
 
 /// Samples of one colour with their predictions, as the coder will see them.
 pub(super) struct Sampling {
-    /// Centre, context, sample, and how many samples were alike.
+    /// Centre, context, sample.
     seen: Vec<(u16, u8, u16)>,
     /// Samples of the colour for each one looked at.
     factor: f64,
@@ -119,9 +120,10 @@ impl Sampling {
             let (row, around, frozen) = lattice.row(colour, y);
             predictions.fill(&around, shift, row.len(), weights, max);
             looked += row.len();
-            for (i, sample) in row.iter().enumerate() {
+            let predicted = predictions.centres.iter().zip(&predictions.contexts);
+            for (i, (sample, (centre, context))) in row.iter().zip(predicted).enumerate() {
                 if frozen.get(i) != Some(&true) {
-                    seen.push((predictions.centres[i], predictions.contexts[i], *sample));
+                    seen.push((*centre, *context, *sample));
                 }
             }
         }
@@ -134,115 +136,162 @@ impl Sampling {
 
     /// The likeliest model of each class.
     pub(super) fn models(&self) -> [Option<Model>; CLASSES] {
-        let mut counts = vec![HashMap::<(u8, i32), u32>::new(); CLASSES];
+        let mut histograms = vec![0u32; CLASSES * PHASES * BINS];
         for &(centre, context, sample) in &self.seen {
             let error = i32::from(sample) - i32::from(centre);
             let error = if context & 4 != 0 { -error } else { error };
-            let key = (context & 3, error);
-            *counts[usize::from(context >> 3)].entry(key).or_default() += 1;
+            let group = usize::from(context >> 3) * PHASES + usize::from(context & 3);
+            histograms[group * BINS + bin(error)] += 1;
         }
-        let mut likelihoods = Likelihoods::default();
         std::array::from_fn(|class| {
-            let mut errors: Vec<_> = counts[class].iter().map(|(k, n)| (k.0, k.1, *n)).collect();
-            errors.sort_unstable();
-            likelihoods.best(&errors)
+            let start = class * PHASES * BINS;
+            let mut errors = Vec::new();
+            for (phase, one) in histograms[start..][..PHASES * BINS]
+                .chunks(BINS)
+                .enumerate()
+            {
+                for (bin, count) in one.iter().enumerate().filter(|(_, count)| **count > 0) {
+                    errors.push((phase as u8, middle(bin), *count));
+                }
+            }
+            likeliest(&errors)
         })
     }
 
-    /// Bits that the colour takes under a scheme, by class.
-    pub(super) fn capacity(&self, scheme: &Scheme) -> [f64; CLASSES] {
-        let mut tables = Tables::new(*scheme, self.max);
+    /// Bits that the colour takes under a scheme, by class; judged by every `step`th sample.
+    pub(super) fn capacity(&self, scheme: &Scheme, step: usize) -> [f64; CLASSES] {
+        let mut choices = Choices::new(*scheme, self.max);
         let mut bits = [0.0; CLASSES];
-        for &(centre, context, sample) in &self.seen {
-            if let Some((table, error)) = tables.choose(centre, context, sample) {
-                bits[usize::from(context >> 3)] +=
-                    f64::from(table.bits[(error + table.reach - 1) as usize]);
+        for &(centre, context, sample) in self.seen.iter().step_by(step) {
+            if let Some(place) = choices.place(centre, context, sample) {
+                bits[usize::from(context >> 3)] += f64::from(choices.bits(place));
             }
         }
-        bits.map(|bits| bits * self.factor)
+        bits.map(|bits| bits * self.factor * step as f64)
     }
 }
 
-/// Logarithms of probabilities of models that were tried.
-#[derive(Default)]
-struct Likelihoods {
-    tried: HashMap<Model, [Vec<f32>; PHASES]>,
+/// Bins of errors: exact up to this size, then sixteen an octave.
+const EXACT: i32 = 64;
+
+/// Bins of one sign: 64 and sixteen for each octave up to 2^16.
+const SIDE: usize = 64 + 16 * 10;
+
+const BINS: usize = 2 * SIDE;
+
+fn bin(error: i32) -> usize {
+    let size = error.unsigned_abs();
+    let bin = if size < EXACT as u32 {
+        size as usize
+    } else {
+        let octave = size.ilog2();
+        64 + 16 * (octave as usize - 6) + (size >> (octave - 4) & 15) as usize
+    };
+    if error < 0 { SIDE + bin } else { bin }
 }
 
-impl Likelihoods {
-    /// Climbs from a guess by the mean size of the errors: (phase, error, how many).
-    fn best(&mut self, errors: &[(u8, i32, u32)]) -> Option<Model> {
-        let count: u32 = errors.iter().map(|error| error.2).sum();
-        if count < FEWEST {
-            return None;
-        }
-        let sizes: f64 = errors
-            .iter()
-            .map(|error| f64::from(error.1.abs().min(200)) * f64::from(error.2))
-            .sum();
-        let mean = sizes / f64::from(count);
-        let mut guess = Model { scale: 0, shape: 3 };
-        while guess.width() < mean && usize::from(guess.scale) < SCALES - 1 {
-            guess.scale += 1;
-        }
-        let mut best = (self.of(guess, errors), guess);
-        let steps: [(i16, i16); 8] = [
-            (-8, 0),
-            (8, 0),
-            (-2, 0),
-            (2, 0),
-            (0, -1),
-            (0, 1),
-            (-1, 0),
-            (1, 0),
-        ];
-        loop {
-            let before = best.1;
-            for (scale, shape) in steps {
-                let (scale, shape) = (
-                    i16::from(best.1.scale) + scale,
-                    i16::from(best.1.shape) + shape,
-                );
-                if !(0..SCALES as i16).contains(&scale) || !(0..SHAPES as i16).contains(&shape) {
-                    continue;
-                }
-                let model = Model {
-                    scale: scale as u8,
-                    shape: shape as u8,
-                };
-                if model.reach() > MAX_REACH {
-                    continue;
-                }
-                let likelihood = self.of(model, errors);
+/// An error in the middle of a bin.
+fn middle(bin: usize) -> i32 {
+    let (side, bin) = (bin / SIDE, bin % SIDE);
+    let size = if bin < EXACT as usize {
+        bin as i32
+    } else {
+        let (octave, step) = ((bin - 64) / 16 + 6, (bin - 64) % 16);
+        (((16 + step) << (octave - 4)) + (1 << (octave - 5))) as i32
+    };
+    if side == 1 { -size } else { size }
+}
+
+/// Climbs to the likeliest model of errors (phase, error, how many), from a guess by their mean
+/// size; `None` when there are too few, or they are too large for any model.
+fn likeliest(errors: &[(u8, i32, u32)]) -> Option<Model> {
+    const STEPS: [(i16, i16); 8] = [
+        (-8, 0),
+        (8, 0),
+        (-2, 0),
+        (2, 0),
+        (0, -1),
+        (0, 1),
+        (-1, 0),
+        (1, 0),
+    ];
+    let count: u32 = errors.iter().map(|error| error.2).sum();
+    if count < FEWEST {
+        return None;
+    }
+    let sizes: f64 = errors
+        .iter()
+        .map(|error| f64::from(error.1.abs().min(4096)) * f64::from(error.2))
+        .sum();
+    let mean = sizes / f64::from(count);
+    let mut guess = Model { scale: 0, shape: 3 };
+    while guess.width() < mean && guess.reach() <= MAX_REACH {
+        guess.scale += 1;
+    }
+    let mut best = (likelihood(guess, errors), guess);
+    loop {
+        let before = best.1;
+        for (scale, shape) in STEPS {
+            let scale = i16::from(best.1.scale) + scale;
+            let shape = i16::from(best.1.shape) + shape;
+            if !(0..SCALES as i16).contains(&scale) || !(0..SHAPES as i16).contains(&shape) {
+                continue;
+            }
+            let model = Model {
+                scale: scale as u8,
+                shape: shape as u8,
+            };
+            if model.reach() <= MAX_REACH {
+                let likelihood = likelihood(model, errors);
                 if likelihood > best.0 {
                     best = (likelihood, model);
                 }
             }
-            if best.1 == before {
-                break;
-            }
         }
-        (best.1.reach() <= MAX_REACH).then_some(best.1)
+        if best.1 == before {
+            return (best.1.reach() <= MAX_REACH).then_some(best.1);
+        }
     }
+}
 
-    fn of(&mut self, model: Model, errors: &[(u8, i32, u32)]) -> f64 {
-        let logarithms = self.tried.entry(model).or_insert_with(|| {
-            std::array::from_fn(|phase| {
-                let all = model.probabilities(phase as f64 / 6.0);
-                all.into_iter().map(|p| p.ln() as f32).collect()
-            })
-        });
-        let reach = model.reach() as i32;
-        errors
-            .iter()
-            .map(|&(phase, error, count)| {
-                let all = &logarithms[usize::from(phase)];
-                let one = usize::try_from(error + reach - 1)
-                    .ok()
-                    .and_then(|index| all.get(index))
-                    .unwrap_or(&OUTSIDE);
-                f64::from(*one) * f64::from(count)
-            })
-            .sum()
+/// Logarithm of the probability of errors under a model, which has seen each model before only
+/// once: the logarithms of all models together take a few megabytes.
+fn likelihood(model: Model, errors: &[(u8, i32, u32)]) -> f64 {
+    static LOGARITHMS: [OnceLock<Vec<Vec<f32>>>; SCALES * SHAPES] =
+        [const { OnceLock::new() }; SCALES * SHAPES];
+    let index = usize::from(model.scale) * SHAPES + usize::from(model.shape);
+    let Some(logarithms) = LOGARITHMS.get(index) else {
+        return f64::NEG_INFINITY;
+    };
+    let reach = model.reach();
+    let logarithms = logarithms.get_or_init(|| {
+        let phases = if model.is_narrow() { PHASES } else { 1 };
+        let of = |phase| {
+            let all = model.probabilities(phase as f64 / 6.0, reach - 1, reach - 1);
+            all.into_iter().map(|p| p.ln() as f32).collect()
+        };
+        (0..phases).map(of).collect()
+    });
+    let mut sum = 0.0;
+    for &(phase, error, count) in errors {
+        let all = &logarithms[usize::from(phase).min(logarithms.len() - 1)];
+        let index = usize::try_from(error + reach as i32 - 1).ok();
+        let one = index.and_then(|index| all.get(index)).unwrap_or(&OUTSIDE);
+        sum += f64::from(*one) * f64::from(count);
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_stay_near_the_middle_of_their_bin() {
+        for error in -65_535i32..=65_535 {
+            let bin = bin(error);
+            assert!(bin < BINS);
+            assert!((middle(bin) - error).abs() * 16 <= error.abs());
+        }
     }
 }

@@ -85,6 +85,16 @@ impl Lattice {
         }
     }
 
+    /// All samples of a colour, margins included.
+    pub(super) fn colour(&self, colour: usize) -> &[u16] {
+        &self.colours[colour]
+    }
+
+    /// Puts back what [`Lattice::colour`] gave.
+    pub(super) fn restore(&mut self, colour: usize, samples: &[u16]) {
+        self.colours[colour].copy_from_slice(samples);
+    }
+
     pub(super) fn height(&self) -> usize {
         self.height
     }

@@ -22,6 +22,9 @@ pub(super) const MAX_REACH: usize = 768;
 /// Smallest scale; each next one is an eighth of an octave larger.
 const FIRST_SCALE: f64 = 0.03;
 
+/// Above this scale it does not matter where between two integers a prediction lies.
+const COARSE: f64 = 3.0;
+
 /// Symmetric distribution of errors: Student's with 2 m − 1 degrees of freedom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Model {
@@ -35,20 +38,25 @@ impl Model {
         FIRST_SCALE * eighths(u32::from(self.scale))
     }
 
+    /// Whether it matters where between two integers a prediction lies.
+    pub(super) fn is_narrow(self) -> bool {
+        self.width() <= COARSE
+    }
+
     /// Errors below this size are the model's; what is outside is never touched.
     pub(super) fn reach(self) -> usize {
         (REACHES[usize::from(self.shape) % SHAPES] * self.width()) as usize + 3
     }
 
-    /// Probabilities of the errors −reach + 1 … reach − 1, given that the error is one of them,
-    /// when the prediction was `phase` above the integer that errors are counted from.
-    pub(super) fn probabilities(self, phase: f64) -> Vec<f64> {
-        let (width, reach) = (self.width(), self.reach() as i64);
+    /// Probabilities of the errors −below … above, given that the error is one of them, when the
+    /// prediction was `phase` above the integer that errors are counted from.
+    pub(super) fn probabilities(self, phase: f64, below: usize, above: usize) -> Vec<f64> {
+        let width = self.width();
         let power = POWERS[usize::from(self.shape) % SHAPES];
         let freedom = f64::from(2 * power - 1);
         let steps = ((4.0 / width) as usize).clamp(2, 64);
         let factor = 1.0 / (width * width * freedom);
-        let mut all: Vec<f64> = (1 - reach..reach)
+        let mut all: Vec<f64> = (-(below as i64)..=above as i64)
             .map(|error| {
                 let mut mass = 0.0;
                 for step in 0..steps {

@@ -1,11 +1,14 @@
 //! What a sample should be, judged by the other colour.
 
+mod kernel;
+
 use super::lattice::{Around, MARGIN};
 
 /// Bits after the point of weights and predictions.
-const POINT: u32 = 10;
+pub(super) const POINT: u32 = 10;
 
-/// Contexts by local activity: the first holds flat surroundings, then two for each octave.
+/// Contexts by the surroundings: all equal, within one, within two, and then two for each octave
+/// of activity.
 pub(super) const CLASSES: usize = 32;
 
 /// How many distances between a prediction and the integer that it is rounded to are told apart:
@@ -88,55 +91,12 @@ impl Predictions {
             cut(4, side - 1),
             cut(4, side),
         ];
-        kernel(
+        kernel::run(
             neighbours,
             weights.all(),
-            i32::from(max),
+            max,
             &mut self.centres,
             &mut self.contexts,
         );
     }
-}
-
-/// One pass without branches, so that it vectorises.
-#[inline(always)]
-fn kernel(
-    neighbours: [&[u16]; 12],
-    weights: [i32; 4],
-    max: i32,
-    centres: &mut [u16],
-    contexts: &mut [u8],
-) {
-    let count = centres.len();
-    let neighbours = neighbours.map(|row| &row[..count]);
-    let contexts = &mut contexts[..count];
-    for i in 0..count {
-        let n: [i32; 12] = std::array::from_fn(|k| i32::from(neighbours[k][i]));
-        let groups = [
-            n[0] + n[1],
-            n[2] + n[3],
-            n[4] + n[5] + n[6] + n[7],
-            n[8] + n[9] + n[10] + n[11],
-        ];
-        let sum: i32 = (0..4).map(|k| groups[k] * weights[k]).sum();
-        let sum = sum.clamp(0, max << POINT);
-        let half = 1 << (POINT - 1);
-        let centre = (sum + half) >> POINT;
-        let rest = sum - (centre << POINT);
-        let near: i32 = (0..4).map(|k| (n[k] - centre).abs()).sum();
-        let far: i32 = (4..12).map(|k| (n[k] - centre).abs()).sum();
-        let phase = (rest.abs() * 3 + half / 2) >> (POINT - 1);
-        let mirrored = i32::from(rest < 0);
-        centres[i] = centre as u16;
-        contexts[i] = (class(2 * near + far) << 3 | mirrored << 2 | phase) as u8;
-    }
-}
-
-/// Two classes an octave, by the exponent and the first bit of the mantissa as a float has them.
-#[inline(always)]
-fn class(activity: i32) -> i32 {
-    // Exact: sums of absolute differences stay below 2^21.
-    let bits = (activity as f32).to_bits() as i32;
-    let class = (bits >> 22) - 253;
-    class.clamp(0, CLASSES as i32 - 1)
 }

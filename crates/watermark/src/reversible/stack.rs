@@ -9,6 +9,7 @@ const LOW: u64 = 1 << 32;
 const SLOT: u64 = (1 << PRECISION) - 1;
 
 /// Words of the message, the last one on top, and the state above them.
+#[derive(Clone)]
 pub(super) struct Stack {
     pub(super) state: u64,
     pub(super) words: Vec<u32>,

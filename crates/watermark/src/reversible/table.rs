@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::model::{MAX_REACH, Model, eighths};
-use super::predict::PHASES;
+use super::model::{Model, eighths};
 use super::transport::marked_bounds;
 
 /// Bits of the sum of all frequencies of a choice.
@@ -14,9 +13,6 @@ const TOTAL: u32 = 1 << PRECISION;
 
 /// Slopes (bits against distortion) that the engine knows, steepest first.
 pub(super) const SLOPES: usize = 176;
-
-/// Above this scale it does not matter where between two integers a prediction lies.
-const COARSE: f64 = 3.0;
 
 /// Pairs that the process keeps at most (12 bytes each).
 const KEPT_PAIRS: usize = 1 << 20;
@@ -37,12 +33,15 @@ impl Share {
         u64::from(self.start)
     }
 
-    fn end(self) -> u32 {
-        u32::from(self.start) + u32::from(self.less_one) + 1
+    /// Whether there is no choice.
+    pub(super) fn is_all(self) -> bool {
+        self.less_one == u16::MAX
     }
 
-    fn holds(self, slot: u32) -> bool {
-        slot < self.end()
+    /// Whether a slot lies before the end of the interval.
+    #[inline(always)]
+    pub(super) fn reaches(self, slot: u32) -> bool {
+        slot <= u32::from(self.start) + u32::from(self.less_one)
     }
 }
 
@@ -57,16 +56,6 @@ pub(super) struct Pair {
     pub(super) backward: Share,
 }
 
-/// Which way errors may move when the prediction is near the ends of the range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Side {
-    Both,
-    /// Nothing moves below an error of zero.
-    Upwards,
-    /// Nothing moves above an error of zero.
-    Downwards,
-}
-
 /// What a table is made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Recipe {
@@ -75,23 +64,24 @@ pub(super) struct Recipe {
     pub(super) slope: u8,
     /// Where the prediction lies above its integer: 0, 1/6, 1/3 or 1/2.
     pub(super) phase: u8,
-    pub(super) side: Side,
+    /// Errors that take part: from −below to above.
+    pub(super) below: u16,
+    pub(super) above: u16,
 }
 
 /// All choices for the errors of one class.
 pub(super) struct Table {
-    /// Errors of a smaller size are the table's; 0 when it changes nothing.
-    pub(super) reach: i32,
-    /// In the order of host errors, and so of marked errors as well.
+    /// The smallest error is the negative of this.
+    pub(super) below: u16,
+    /// In the order of host errors, and so of marked errors as well; none when nothing is to be
+    /// changed.
     pub(super) pairs: Vec<Pair>,
     /// The first pair of each host error, and the end.
-    rows: Vec<u16>,
+    pub(super) rows: Vec<u16>,
     /// The first pair of each marked error, and the end.
-    columns: Vec<u16>,
+    pub(super) columns: Vec<u16>,
     /// For each host error: bits of the message that it takes on average.
     pub(super) bits: Vec<f32>,
-    /// For each host error: mean square change.
-    pub(super) cost: Vec<f32>,
 }
 
 /// Tables that were wanted before: images of a series share most of them.
@@ -107,27 +97,17 @@ pub(super) fn slope(index: u8) -> f64 {
 }
 
 impl Recipe {
-    /// The same choices under fewer names: phases do not matter to wide models.
-    fn plain(mut self) -> Self {
-        self.phase = self.phase.min(PHASES as u8 - 1);
-        if self.model.width() > COARSE {
-            self.phase = 0;
-        }
-        self
-    }
-
     /// The table, from the process's store if it was wanted before.
     pub(super) fn table(self) -> Arc<Table> {
         static STORE: Mutex<Option<Store>> = Mutex::new(None);
-        let recipe = self.plain();
         {
             let mut store = STORE.lock().unwrap_or_else(PoisonError::into_inner);
             let store = store.get_or_insert_default();
-            if let Some(table) = store.tables.get(&recipe) {
+            if let Some(table) = store.tables.get(&self) {
                 return Arc::clone(table);
             }
         }
-        let table = Arc::new(Table::build(recipe));
+        let table = Arc::new(Table::build(self));
         let mut store = STORE.lock().unwrap_or_else(PoisonError::into_inner);
         let store = store.get_or_insert_default();
         if store.pairs > KEPT_PAIRS {
@@ -135,48 +115,40 @@ impl Recipe {
             store.pairs = 0;
         }
         store.pairs += table.pairs.len() + 64;
-        store.tables.insert(recipe, Arc::clone(&table));
+        store.tables.insert(self, Arc::clone(&table));
         table
     }
 }
 
 impl Table {
     /// Changes nothing.
-    pub(super) fn idle() -> Self {
+    fn idle() -> Self {
         Self {
-            reach: 0,
+            below: 0,
             pairs: Vec::new(),
             rows: Vec::new(),
             columns: Vec::new(),
             bits: Vec::new(),
-            cost: Vec::new(),
         }
     }
 
     fn build(recipe: Recipe) -> Self {
-        let reach = recipe.model.reach();
-        if reach > MAX_REACH {
-            return Self::idle();
-        }
-        let host = recipe.model.probabilities(f64::from(recipe.phase) / 6.0);
+        let phase = f64::from(recipe.phase) / 6.0;
+        let (below, above) = (usize::from(recipe.below), usize::from(recipe.above));
+        let host = recipe.model.probabilities(phase, below, above);
         let slope = slope(recipe.slope);
         if !worthwhile(&host, slope) {
             return Self::idle();
         }
         let bounds = cumulative(&host);
-        let free = match recipe.side {
-            Side::Both => 1..host.len(),
-            Side::Upwards => reach..host.len(),
-            Side::Downwards => 1..reach,
-        };
-        let marked = marked_bounds(&bounds, slope, free);
-        Self::from_bounds(&bounds, &marked)
+        let marked = marked_bounds(&bounds, slope);
+        Self::from_bounds(&bounds, &marked, recipe.below)
     }
 
-    fn from_bounds(host: &[f64], marked: &[f64]) -> Self {
+    fn from_bounds(host: &[f64], marked: &[f64], below: u16) -> Self {
         let masses = overlaps(host, marked);
         let count = host.len() - 1;
-        let least = (count / 2) as i16;
+        let least = below as i16;
         let mut pairs: Vec<Pair> = masses
             .iter()
             .map(|&(x, y, _)| Pair {
@@ -212,50 +184,27 @@ impl Table {
             }
         }
         let mut table = Self {
-            reach: i32::from(least) + 1,
+            below,
             pairs,
             rows,
             columns,
             bits: Vec::new(),
-            cost: Vec::new(),
         };
         table.weigh();
         table
     }
 
-    /// Notes the mean gain and cost of each host error. Only embedding asks for them.
+    /// Notes the mean gain of each host error. Only embedding asks for it.
     fn weigh(&mut self) {
         for row in self.rows.windows(2) {
-            let (mut bits, mut cost) = (0.0, 0.0);
+            let mut bits = 0.0;
             for pair in &self.pairs[usize::from(row[0])..usize::from(row[1])] {
                 let (forward, backward) = (pair.forward.frequency(), pair.backward.frequency());
                 let share = forward as f64 / f64::from(TOTAL);
                 bits += share * (backward as f64 / forward as f64).log2();
-                cost += share * f64::from(pair.host - pair.marked).powi(2);
             }
             self.bits.push(bits as f32);
-            self.cost.push(cost as f32);
         }
-    }
-
-    /// The pair of a host error (smaller than the reach) that a slot of 0 … 2^16 − 1 chooses.
-    #[inline(always)]
-    pub(super) fn draw(&self, host: i32, slot: u32) -> Option<&Pair> {
-        let row = (host + self.reach - 1) as usize;
-        let first = usize::from(*self.rows.get(row)?);
-        let mut rest = self.pairs.get(first..)?.iter();
-        rest.find(|pair| pair.forward.holds(slot))
-    }
-
-    /// The pair of a marked error (smaller than the reach) that a slot chooses; `None` when no
-    /// host error becomes this one.
-    #[inline(always)]
-    pub(super) fn draw_back(&self, marked: i32, slot: u32) -> Option<&Pair> {
-        let column = (marked + self.reach - 1) as usize;
-        let first = usize::from(*self.columns.get(column)?);
-        let mut rest = self.pairs.get(first..)?.iter();
-        rest.find(|pair| pair.backward.holds(slot))
-            .filter(|pair| i32::from(pair.marked) == marked)
     }
 }
 

@@ -17,13 +17,12 @@ const SWEEPS: usize = 96;
 const RELAXATION: f64 = 1.7;
 
 /// Boundaries of the marked distribution, cumulative from 0 to 1: entry j lies below error
-/// j (errors counted from the smallest on).
-///
-/// `bounds` are those of the host; boundaries outside `free` stay where they are.
-pub(super) fn marked_bounds(bounds: &[f64], slope: f64, free: std::ops::Range<usize>) -> Vec<f64> {
+/// j (errors counted from the smallest on). `bounds` are those of the host.
+pub(super) fn marked_bounds(bounds: &[f64], slope: f64) -> Vec<f64> {
     let mut marked = bounds.to_vec();
     let mut cells: Vec<usize> = (0..bounds.len()).collect();
     let shares = Shares::new(slope);
+    let free = 1..bounds.len() - 1;
     for sweep in 0..SWEEPS {
         let mut largest = 0.0f64;
         let mut relax = |j: usize| {

@@ -1,0 +1,232 @@
+//! The tables of one colour, found by class, phase and distance to the ends of the range.
+
+use super::coding::Scheme;
+use super::model::MAX_REACH;
+use super::predict::CLASSES;
+use super::table::{Pair, Recipe, Table, slope};
+
+/// Marks a row or column whose errors have no choice and stay.
+const STILL: u32 = 1 << 31;
+
+/// Where a table's rows start; how many errors it has; what is added to an error.
+#[derive(Clone, Copy, Default)]
+struct Header {
+    start: u32,
+    count: u32,
+    below: i32,
+}
+
+/// An error that takes part: which table it is in, and the index there.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    start: u32,
+    index: u32,
+}
+
+/// The tables of a scheme, made when they are first wanted, one after the other in memory.
+pub(super) struct Choices {
+    scheme: Scheme,
+    reaches: [i32; CLASSES],
+    /// Which phases of a class matter.
+    phases: [u8; CLASSES],
+    max: i32,
+    /// One more than the index of a header; 0 where the table was not made yet.
+    known: Vec<u16>,
+    headers: Vec<Header>,
+    rows: Vec<u32>,
+    columns: Vec<u32>,
+    bits: Vec<f32>,
+    pairs: Vec<Pair>,
+}
+
+/// Which ends of the range are near.
+const LOW: usize = 1;
+const HIGH: usize = 2;
+
+impl Choices {
+    pub(super) fn new(scheme: Scheme, max: u16) -> Self {
+        // Gentle slopes spread even narrow distributions.
+        let spread = ((1.5 / slope(scheme.slope).sqrt()) as i32).min(24);
+        let reaches = scheme.models.map(|model| match model {
+            Some(model) if model.reach() <= MAX_REACH => model.reach() as i32 + spread,
+            _ => 0,
+        });
+        Self {
+            scheme,
+            reaches,
+            phases: scheme.models.map(|model| match model {
+                Some(model) if model.is_narrow() => 3,
+                _ => 0,
+            }),
+            max: i32::from(max),
+            known: vec![0; CLASSES << 9],
+            headers: Vec::new(),
+            rows: Vec::new(),
+            columns: Vec::new(),
+            bits: Vec::new(),
+            pairs: Vec::new(),
+        }
+    }
+
+    /// The largest sample.
+    pub(super) fn max(&self) -> u16 {
+        self.max as u16
+    }
+
+    /// The place of a sample's error; `None` when the sample is left alone. Marking changes the
+    /// index, and nothing else.
+    #[inline(always)]
+    pub(super) fn place(&mut self, centre: u16, context: u8, sample: u16) -> Option<Place> {
+        let class = usize::from(context >> 3);
+        let reach = self.reaches[class];
+        let centre = i32::from(centre);
+        let error = i32::from(sample) - centre;
+        if error.abs() >= reach {
+            return None;
+        }
+        let mirrored = context & 4 != 0;
+        let room = centre.min(self.max - centre);
+        let mut key = class << 9 | usize::from(context & self.phases[class]);
+        if room < reach - 1 {
+            key |= self.walls(centre, reach, mirrored);
+        }
+        let mut known = self.known[key];
+        if known == 0 {
+            known = self.make(key);
+        }
+        let header = self.headers[usize::from(known) - 1];
+        let error = if mirrored { -error } else { error };
+        let index = (error + header.below) as u32;
+        (index < header.count).then_some(Place {
+            start: header.start,
+            index,
+        })
+    }
+
+    /// The pair of a host error that a slot of 0 … 2^16 − 1 chooses; `None` for one that stays.
+    #[inline(always)]
+    pub(super) fn draw(&self, place: Place, slot: u32) -> Option<&Pair> {
+        let first = *self.rows.get((place.start + place.index) as usize)?;
+        // What stays is marked by a first pair that does not exist.
+        let mut rest = self.pairs.get(first as usize..)?.iter();
+        rest.find(|pair| pair.forward.reaches(slot))
+    }
+
+    /// The pair of a marked error that a slot chooses. The outer `None` says that no host error
+    /// becomes this one, the inner one that it stays.
+    #[inline(always)]
+    pub(super) fn draw_back(&self, place: Place, slot: u32) -> Option<Option<&Pair>> {
+        let at = (place.start + place.index) as usize;
+        let first = *self.columns.get(at)?;
+        if first >= STILL {
+            return Some(None);
+        }
+        let end = *self.columns.get(at + 1)? & !STILL;
+        let mut column = self.pairs.get(first as usize..end as usize)?.iter();
+        column.find(|pair| pair.backward.reaches(slot)).map(Some)
+    }
+
+    /// Bits that an error takes on average.
+    pub(super) fn bits(&self, place: Place) -> f32 {
+        let at = (place.start + place.index) as usize;
+        self.bits.get(at).copied().unwrap_or(0.0)
+    }
+
+    /// The part of a key that says which ends of the range are near, and how near.
+    #[cold]
+    fn walls(&self, centre: i32, reach: i32, mirrored: bool) -> usize {
+        let (low, high) = (centre, self.max - centre);
+        let near = |room: i32| room < reach - 1;
+        let ends = match (near(low), near(high)) {
+            (true, true) => LOW | HIGH,
+            (true, false) if mirrored => HIGH,
+            (true, false) => LOW,
+            (false, true) if mirrored => LOW,
+            (false, true) => HIGH,
+            (false, false) => 0,
+        };
+        ends << 7 | level(low.min(high)) << 2
+    }
+
+    #[cold]
+    fn make(&mut self, key: usize) -> u16 {
+        let (class, phase) = (key >> 9, key & 3);
+        let (ends, level) = (key >> 7 & 3, key >> 2 & 31);
+        let reach = self.reaches[class] - 1;
+        let room = |end: usize| {
+            let room = if ends & end == 0 { reach } else { room(level) };
+            room.clamp(0, reach) as u16
+        };
+        if let Some(model) = self.scheme.models[class] {
+            let recipe = Recipe {
+                model,
+                slope: self.scheme.slope,
+                phase: phase as u8,
+                below: room(LOW),
+                above: room(HIGH),
+            };
+            self.append(&recipe.table());
+        } else {
+            self.headers.push(Header::default());
+        }
+        let known = self.headers.len() as u16;
+        self.known[key] = known;
+        known
+    }
+
+    fn append(&mut self, table: &Table) {
+        let (start, first) = (self.rows.len() as u32, self.pairs.len() as u32);
+        self.headers.push(Header {
+            start,
+            count: table.bits.len() as u32,
+            below: i32::from(table.below),
+        });
+        let still = |i: u16| {
+            let pair = table.pairs.get(usize::from(i));
+            pair.is_some_and(|pair| {
+                pair.forward.is_all() && pair.backward.is_all() && pair.host == pair.marked
+            })
+        };
+        let entry = |i: &u16| (first + u32::from(*i)) | if still(*i) { STILL } else { 0 };
+        self.rows.extend(table.rows.iter().map(entry));
+        self.columns.extend(table.columns.iter().map(entry));
+        self.bits.extend(&table.bits);
+        self.bits.push(0.0);
+        self.bits.resize(self.rows.len(), 0.0);
+        self.pairs.extend(&table.pairs);
+    }
+}
+
+/// Distances to an end of the range are told apart exactly up to 3, then two an octave.
+fn level(room: i32) -> usize {
+    let room = room.max(0) as u32;
+    if room < 4 {
+        return room as usize;
+    }
+    let octave = room.ilog2();
+    (2 * octave + (room >> (octave - 1) & 1)) as usize
+}
+
+/// The shortest distance of a level.
+fn room(level: usize) -> i32 {
+    if level < 4 {
+        return level as i32;
+    }
+    ((2 + (level & 1)) << (level / 2 - 1)) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_never_reaches_farther_than_the_distance() {
+        let mut before = 0;
+        for distance in 0..70_000 {
+            let level = level(distance);
+            assert!(level < 64 && level >= before);
+            assert!(room(level) <= distance && 2 * distance <= 3 * room(level));
+            before = level;
+        }
+    }
+}
