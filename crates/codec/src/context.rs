@@ -117,7 +117,8 @@ mod tests {
         sharing.write(&mut writer);
         assert_eq!(
             Sharing::read(&mut BitReader::new(&writer.finish())),
-            sharing
+            Some(sharing)
         );
+        assert_eq!(Sharing::read(&mut BitReader::new(&[255; 3])), None);
     }
 }

@@ -84,7 +84,7 @@ fn coded(samples: &[u16], shape: Shape, out: &mut Vec<u8>) {
     let model = choose::model(samples, shape.width());
     let symbols = Symbols::of(samples, shape.width(), &model);
     let (sharing, counts) = Sharing::of(&symbols.counts());
-    let tables: Vec<Table> = counts.iter().map(|counts| Table::of(counts)).collect();
+    let tables: Vec<Table> = counts.iter().map(Table::of).collect();
     let (states, words) = symbols.words(&sharing, &tables);
 
     let kind = match model.predictor {
@@ -171,8 +171,7 @@ impl Symbols {
 
     /// Codes them in reverse.
     fn words(&self, sharing: &Sharing, tables: &[Table]) -> (rans::States, Vec<u16>) {
-        let of_table: Vec<[rans::Step; TOKENS]> =
-            tables.iter().map(|table| rans::steps(table)).collect();
+        let of_table: Vec<[rans::Step; TOKENS]> = tables.iter().map(rans::steps).collect();
         let mut steps = [rans::Step::default(); STRIDE * LEVELS];
         for (level, &table) in sharing.table_of.iter().enumerate() {
             steps[level * STRIDE..][..TOKENS].copy_from_slice(&of_table[usize::from(table)]);
