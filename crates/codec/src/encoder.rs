@@ -109,12 +109,15 @@ fn coded(samples: &[u16], shape: Shape, out: &mut Vec<u8>) {
 /// Symbols stand at this distance by level.
 const STRIDE: usize = 64;
 
+/// Symbols are below this; a power of two, so that a mask bounds an index.
+const SYMBOLS: usize = 2048;
+
 /// A plane as symbols, in the order of reading.
 struct Symbols {
     /// Level · 64 + token, a row of all lanes after the other; in each row, the lanes of a column together.
     symbols: Vec<u16>,
     /// How often each occurs: even and odd samples apart, so that one increment does not wait for the last.
-    counts: [Box<[u32; STRIDE * LEVELS]>; 2],
+    counts: [Box<[u32; SYMBOLS]>; 2],
     /// The bits beside the tokens.
     beside: Vec<u8>,
     width: usize,
@@ -129,8 +132,9 @@ impl Symbols {
         let mut folded = vec![[0u16; LANES]; width];
         let spans = spans(model.shift);
         let mut bits = BitWriter::default();
-        let mut symbols = Vec::with_capacity(samples.len());
-        let mut counts = [(); 2].map(|()| Box::new([0u32; STRIDE * LEVELS]));
+        let mut symbols = vec![0u16; samples.len()];
+        let mut places = symbols.iter_mut();
+        let mut counts = [(); 2].map(|()| Box::new([0u32; SYMBOLS]));
         for step in 0..bands.steps() {
             let active = bands.active(step);
             load(&mut rows, samples, bands, step);
@@ -140,8 +144,10 @@ impl Symbols {
                 let beside = spans[token as usize];
                 bits.push(u32::from(folded & beside.mask), beside.bits.into());
                 let symbol = usize::from(level) * STRIDE + token as usize;
-                counts[lane % 2][symbol] += 1;
-                symbols.push(symbol as u16);
+                counts[lane % 2][symbol % SYMBOLS] += 1;
+                if let Some(place) = places.next() {
+                    *place = symbol as u16;
+                }
             };
             if active == LANES {
                 rows.tokens(&folded, &spans, LANES, take);
@@ -172,20 +178,22 @@ impl Symbols {
     /// Codes them in reverse.
     fn words(&self, sharing: &Sharing, tables: &[Table]) -> (rans::States, Vec<u16>) {
         let of_table: Vec<[rans::Step; TOKENS]> = tables.iter().map(rans::steps).collect();
-        let mut steps = [rans::Step::default(); STRIDE * LEVELS];
+        let mut steps = [rans::Step::default(); SYMBOLS];
         for (level, &table) in sharing.table_of.iter().enumerate() {
             steps[level * STRIDE..][..TOKENS].copy_from_slice(&of_table[usize::from(table)]);
         }
-        let mut writer = rans::Writer::new();
+        let step = |symbol: u16| &steps[usize::from(symbol) % SYMBOLS];
+        let mut writer = rans::Writer::new(self.symbols.len());
         let (full, rest) = self
             .symbols
             .split_at(self.symbols.len() - self.rest * self.width);
         for (i, &symbol) in rest.iter().enumerate().rev() {
-            writer.push(i % self.rest, &steps[usize::from(symbol)]);
+            writer.push(i % self.rest, step(symbol));
         }
-        for cell in full.rchunks_exact(LANES) {
+        let (cells, _) = full.as_chunks::<LANES>();
+        for &cell in cells.iter().rev() {
             for lane in (0..LANES).rev() {
-                writer.push(lane, &steps[usize::from(cell[lane])]);
+                writer.push(lane, step(cell[lane]));
             }
         }
         writer.finish()
@@ -202,3 +210,5 @@ fn load(rows: &mut Rows, samples: &[u16], bands: Bands, step: usize) {
         }
     }
 }
+
+const _: () = assert!(STRIDE * LEVELS <= SYMBOLS && TOKENS <= STRIDE);

@@ -68,14 +68,16 @@ pub(crate) fn steps(table: &Table) -> [Step; TOKENS] {
 pub(crate) struct Writer {
     states: States,
     words: Vec<u16>,
+    count: usize,
 }
 
 impl Writer {
-    /// Room for a word a symbol, which no symbol exceeds.
-    pub(crate) fn new() -> Self {
+    /// With room for a word a symbol, which no symbol exceeds.
+    pub(crate) fn new(symbols: usize) -> Self {
         Self {
             states: [LEAST; LANES],
-            words: Vec::new(),
+            words: vec![0; symbols],
+            count: 0,
         }
     }
 
@@ -83,10 +85,13 @@ impl Writer {
     #[inline(always)]
     pub(crate) fn push(&mut self, lane: usize, step: &Step) {
         let mut state = self.states[lane];
-        if state >= step.limit {
-            self.words.push(state as u16);
-            state >>= 16;
+        // Whether a word leaves cannot be foreseen, so there is no branch: one that stays is overwritten.
+        let leaves = state >= step.limit;
+        if let Some(word) = self.words.get_mut(self.count) {
+            *word = state as u16;
         }
+        self.count += usize::from(leaves);
+        state = if leaves { state >> 16 } else { state };
         let quotient = ((u64::from(state) * u64::from(step.reciprocal)) >> 32) as u32 >> step.shift;
         self.states[lane] = state
             .wrapping_add(step.bias)
@@ -95,6 +100,7 @@ impl Writer {
 
     /// The states where reading begins, and the words in the order of reading.
     pub(crate) fn finish(mut self) -> (States, Vec<u16>) {
+        self.words.truncate(self.count);
         self.words.reverse();
         (self.states, self.words)
     }

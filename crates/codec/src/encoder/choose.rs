@@ -1,14 +1,13 @@
 //! What suits a plane: predictor and shift.
 
-use super::{STRIDE, load};
+use super::{STRIDE, SYMBOLS, load};
 use crate::{
     LANES,
-    context::LEVELS,
     entropy::{self, Counts},
     lanes::Bands,
     model::{MAX_SHIFT, Model, Rows, centred},
     predict::{Predictor, fit},
-    token::{TOKENS, spans},
+    token::spans,
 };
 
 /// Rows of a stretch that is tried; the first of them only gives magnitudes to the next.
@@ -64,7 +63,7 @@ struct Tried {
 /// Takes stretches of rows through a model.
 fn trial(samples: &[u16], width: usize, model: &Model) -> Tried {
     let bands = Bands::new(samples.len() / width);
-    let mut counts = vec![0u32; STRIDE * LEVELS];
+    let mut counts = vec![0u32; SYMBOLS];
     let mut folded = vec![[0u16; LANES]; width];
     let (mut sum, mut number) = (0u64, 0u64);
     let mut rows = Rows::new(width, model);
@@ -81,7 +80,7 @@ fn trial(samples: &[u16], width: usize, model: &Model) -> Tried {
             let warm = step == begin && begin > 0;
             rows.tokens(&folded, &spans, LANES, |_, folded, token, level| {
                 if !warm {
-                    counts[usize::from(level) * STRIDE + token as usize] += 1;
+                    counts[(usize::from(level) * STRIDE + token as usize) % SYMBOLS] += 1;
                     sum += u64::from(folded / 2);
                     number += 1;
                 }
@@ -98,5 +97,3 @@ fn trial(samples: &[u16], width: usize, model: &Model) -> Tried {
         mean: (sum / number.max(1)) as u32,
     }
 }
-
-const _: () = assert!(TOKENS <= STRIDE);
