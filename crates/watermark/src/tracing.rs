@@ -16,6 +16,7 @@ mod layout;
 mod noise;
 mod picture;
 mod quality;
+mod register;
 mod resample;
 mod strength;
 mod tone;
@@ -27,6 +28,7 @@ pub use examine::{Evidence, Examination};
 pub use key::{ExportId, ImageId, TraceKey, Tracer};
 pub use picture::{MAX_PICTURE_SAMPLES, Picture, Placement};
 pub use quality::ssim;
+pub use register::{Registration, locate, register};
 pub use strength::Display;
 
 /// Why a picture cannot be marked or examined.

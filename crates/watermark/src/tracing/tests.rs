@@ -3,6 +3,7 @@
 mod accusation;
 mod hostile;
 mod marks;
+mod registration;
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
