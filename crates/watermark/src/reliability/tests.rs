@@ -95,10 +95,12 @@ fn flat_and_saturated_planes_come_back() {
             3,
         );
     }
-    let extremes = (0..128 * 128)
-        .map(|i| if (i / 40) % 2 == 0 { 0 } else { u16::MAX })
-        .collect();
-    assert_comes_back(&[Plane::new(128, 128, 16, extremes).unwrap()], 4);
+    for depth in [8, 12, 16] {
+        let max = u16::MAX >> (16 - depth);
+        let halves = (0..256 * 256).map(|i| if i % 256 < 128 { 0 } else { max });
+        let plane = Plane::new(256, 256, depth, halves.collect()).unwrap();
+        assert_comes_back(&[plane], 4);
+    }
 }
 
 #[test]
@@ -207,7 +209,10 @@ fn the_form_is_pinned() {
         hash(vec![gradient(130, 97, 8); 3]),
         hex(&header::encode(&message(1).identity)[53..]),
     ];
-    assert_eq!(forms, ["3d536a0e241fda6a", "1adabde64a357535", "1513768adce9e0a8"]);
+    assert_eq!(
+        forms,
+        ["3d536a0e241fda6a", "1adabde64a357535", "1513768adce9e0a8"]
+    );
 }
 
 fn hex(bytes: &[u8]) -> String {
