@@ -1,10 +1,12 @@
 //! Content protection, measured: `cargo xtask bench content`.
 
+mod accusations;
 mod compression;
 mod images;
 mod peers;
 mod plan;
 mod report;
+mod tracing;
 
 use std::fs;
 
@@ -43,6 +45,8 @@ fn measure(plan: &Plan) -> Result<Report> {
         Err(error) => (None, Some(format!("{error:#}"))),
     };
     let compression = compression::measure(plan, &images, peers, &progress)?;
+    let traced = tracing::measure(plan, &images, &progress)?;
+    let false_accusations = accusations::measure(plan, &images, &progress)?;
     Ok(Report {
         subject: "content",
         quick: plan.quick,
@@ -50,6 +54,9 @@ fn measure(plan: &Plan) -> Result<Report> {
         images: rows(&images),
         compression,
         peers_missing,
+        tracing: traced.rows,
+        tracing_distortion: traced.distortion,
+        false_accusations,
     })
 }
 

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::compression;
 use super::images::Modality;
+use super::{accusations, compression, tracing};
 use crate::machine::Machine;
 
 /// One run.
@@ -17,6 +17,9 @@ pub(crate) struct Report {
     pub(crate) compression: Vec<compression::Row>,
     /// Why there are no foreign codecs, if there are none.
     pub(crate) peers_missing: Option<String>,
+    pub(crate) tracing: Vec<tracing::Row>,
+    pub(crate) tracing_distortion: Vec<tracing::DistortionRow>,
+    pub(crate) false_accusations: Option<accusations::Figures>,
 }
 
 /// The images of one group.
