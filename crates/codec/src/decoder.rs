@@ -3,7 +3,7 @@
 use crate::{
     LANES, Mode, Shape, VERSION,
     bits::{self, BitReader},
-    context::{ACTIVITIES, LEVEL_OF, Sharing},
+    context::{CONTEXT_OF, PLACES, Sharing, place},
     encoder::plain_size,
     lanes::{Bands, Cell, PAD},
     model::{MAX_SHIFT, Model, Rows, plain},
@@ -100,7 +100,7 @@ fn coded(mut bytes: &[u8], shape: Shape) -> Result<Vec<u16>, DecodeError> {
     let sharing = Sharing::read(&mut bits).ok_or(DecodeError::Parameter("table"))?;
     let spans = spans(shift);
     let mut slots = vec![Slot::default(); rans::SLOTS].into_boxed_slice();
-    for slots in slots.chunks_exact_mut(1 << SCALE).take(sharing.tables()) {
+    for slots in slots.chunks_exact_mut(1 << SCALE).take(sharing.tables) {
         let table = Table::read(&mut bits).ok_or(DecodeError::Parameter("table"))?;
         rans::fill(slots, &table, &spans);
     }
@@ -114,7 +114,7 @@ fn coded(mut bytes: &[u8], shape: Shape) -> Result<Vec<u16>, DecodeError> {
         cursor: Cursor::default(),
         words: words.as_chunks().0,
         beside,
-        base: LEVEL_OF.map(|level| u16::from(sharing.table_of[usize::from(level)]) << SCALE),
+        base: CONTEXT_OF.map(|context| u16::from(sharing.table_of[usize::from(context)]) << SCALE),
         slots: slots.try_into().map_err(|_| DecodeError::Damaged)?,
         model: Model {
             predictor,
@@ -142,8 +142,8 @@ struct Decoder<'a> {
     cursor: Cursor,
     words: &'a [[u8; 2]],
     beside: &'a [u8],
-    /// Of each activity, where its table begins.
-    base: [u16; ACTIVITIES],
+    /// Of each place, where its table begins.
+    base: [u16; PLACES],
     slots: Box<[Slot; rans::SLOTS]>,
     model: Model,
 }
@@ -161,11 +161,7 @@ impl Decoder<'_> {
             rows.begin(&model, first);
             match model.predictor {
                 _ if first => self.row(&mut rows, active, &West),
-                Predictor::Median => {
-                    let north = std::mem::take(&mut rows.samples.north);
-                    self.row(&mut rows, active, &Median { north: &north });
-                    rows.samples.north = north;
-                }
+                Predictor::Median => self.row(&mut rows, active, &Median),
                 Predictor::Linear { weights, .. } => {
                     let partial = std::mem::take(&mut rows.partial);
                     let linear = Linear {
@@ -196,7 +192,7 @@ impl Decoder<'_> {
 
     /// Reads a row of the lanes that have it.
     #[inline(always)]
-    fn row(&mut self, rows: &mut Rows, active: usize, expect: &impl Expect) {
+    fn row<E: Expect>(&mut self, rows: &mut Rows, active: usize, expect: &E) {
         let mut cursor = self.cursor;
         let mut lanes: [Lane; LANES] = std::array::from_fn(|lane| Lane {
             state: self.states[lane],
@@ -206,48 +202,33 @@ impl Decoder<'_> {
         });
         let outs = rows.samples.here[PAD..].iter_mut();
         let magnitudes = rows.magnitudes.here[PAD..].iter_mut();
-        let cells = rows.activity.iter().zip(outs).zip(magnitudes);
-        for (x, ((activity, out), magnitude)) in cells.enumerate() {
-            let cell = expect.cell(x);
+        let corners = rows.samples.north[PAD - 1..].iter();
+        let norths = rows.samples.north[PAD..].iter();
+        let above = rows
+            .activity
+            .iter()
+            .zip(&rows.keys)
+            .zip(corners)
+            .zip(norths);
+        for (x, (above, out)) in above.zip(outs.zip(magnitudes)).enumerate() {
+            let (((activity, key), corner), north) = above;
+            let mut column = Column {
+                activity,
+                key,
+                corner,
+                expect: expect.column(x, corner, north),
+                sample: out.0,
+                magnitude: out.1,
+            };
             if active == LANES {
                 // Written out, so that what belongs to a lane stays in registers.
-                self.sample(
-                    &mut lanes,
-                    0,
-                    &mut cursor,
-                    expect,
-                    (cell, activity, out, magnitude),
-                );
-                self.sample(
-                    &mut lanes,
-                    1,
-                    &mut cursor,
-                    expect,
-                    (cell, activity, out, magnitude),
-                );
-                self.sample(
-                    &mut lanes,
-                    2,
-                    &mut cursor,
-                    expect,
-                    (cell, activity, out, magnitude),
-                );
-                self.sample(
-                    &mut lanes,
-                    3,
-                    &mut cursor,
-                    expect,
-                    (cell, activity, out, magnitude),
-                );
+                self.sample::<E>(&mut lanes, 0, &mut cursor, expect, &mut column);
+                self.sample::<E>(&mut lanes, 1, &mut cursor, expect, &mut column);
+                self.sample::<E>(&mut lanes, 2, &mut cursor, expect, &mut column);
+                self.sample::<E>(&mut lanes, 3, &mut cursor, expect, &mut column);
             } else {
                 for lane in 0..active {
-                    self.sample(
-                        &mut lanes,
-                        lane,
-                        &mut cursor,
-                        expect,
-                        (cell, activity, out, magnitude),
-                    );
+                    self.sample::<E>(&mut lanes, lane, &mut cursor, expect, &mut column);
                 }
             }
         }
@@ -263,23 +244,43 @@ impl Decoder<'_> {
         number: usize,
         cursor: &mut Cursor,
         expect: &E,
-        (cell, activity, out, magnitude): (E::Cell, &Cell<u16>, &mut Cell<i16>, &mut Cell<u16>),
+        column: &mut Column<'_, E>,
     ) {
         let lane = &mut lanes[number];
-        let activity = usize::from(activity[number] + 2 * lane.magnitude) % ACTIVITIES;
-        let slot = usize::from(self.base[activity]) + lane.state as usize % (1 << SCALE);
+        let activity = column.activity[number] + 2 * lane.magnitude;
+        let place = place(
+            column.key[number],
+            column.corner[number],
+            lane.west,
+            activity,
+        );
+        let base = self.base[usize::from(place) % PLACES];
+        let slot = usize::from(base) + lane.state as usize % (1 << SCALE);
         let slot = &self.slots[slot % rans::SLOTS];
         lane.state = rans::advance(lane.state, slot, self.words, &mut cursor.word);
-        let [magnitude_of, bits] = slot[3].to_be_bytes();
+        let [magnitude, bits] = slot[3].to_be_bytes();
         let beside = bits::window(self.beside, cursor.bit) as u16 & MASKS[usize::from(bits)];
         cursor.bit += usize::from(bits);
-        let expected = expect.sample(cell, number, lane.west, lane.far_west);
+        let expected = expect.sample(column.expect, number, lane.west, lane.far_west);
         lane.far_west = lane.west;
         lane.west = expected.wrapping_add(unfold(slot[2] + beside));
-        lane.magnitude = magnitude_of.into();
-        out[number] = lane.west;
-        magnitude[number] = lane.magnitude;
+        lane.magnitude = magnitude.into();
+        column.sample[number] = lane.west;
+        column.magnitude[number] = lane.magnitude;
     }
+}
+
+/// A column of a row, in all lanes.
+struct Column<'a, E: Expect> {
+    /// From the north.
+    activity: &'a Cell<u16>,
+    key: &'a Cell<u16>,
+    /// NW.
+    corner: &'a Cell<i16>,
+    expect: E::Column,
+    /// What is read.
+    sample: &'a mut Cell<i16>,
+    magnitude: &'a mut Cell<u16>,
 }
 
 /// What reading keeps of a lane from sample to sample.
@@ -303,23 +304,24 @@ struct Cursor {
 
 /// What a sample is expected to be.
 trait Expect {
-    /// What is known of a column in all lanes.
-    type Cell: Copy;
+    /// What is known of a column from above.
+    type Column: Copy;
 
-    fn cell(&self, column: usize) -> Self::Cell;
+    /// Of a column, given NW and N.
+    fn column(&self, number: usize, corner: &Cell<i16>, north: &Cell<i16>) -> Self::Column;
 
     /// In one lane, given W and WW.
-    fn sample(&self, cell: Self::Cell, lane: usize, west: i16, far_west: i16) -> i16;
+    fn sample(&self, column: Self::Column, lane: usize, west: i16, far_west: i16) -> i16;
 }
 
 /// In the first row.
 struct West;
 
 impl Expect for West {
-    type Cell = ();
+    type Column = ();
 
     #[inline(always)]
-    fn cell(&self, _: usize) {}
+    fn column(&self, _: usize, _: &Cell<i16>, _: &Cell<i16>) {}
 
     #[inline(always)]
     fn sample(&self, (): (), _: usize, west: i16, _: i16) -> i16 {
@@ -328,22 +330,20 @@ impl Expect for West {
 }
 
 /// By the median.
-struct Median<'a> {
-    north: &'a [Cell<i16>],
-}
+struct Median;
 
-impl<'a> Expect for Median<'a> {
+impl Expect for Median {
     /// NW and N.
-    type Cell = [&'a Cell<i16>; 2];
+    type Column = [Cell<i16>; 2];
 
     #[inline(always)]
-    fn cell(&self, column: usize) -> Self::Cell {
-        [&self.north[column + PAD - 1], &self.north[column + PAD]]
+    fn column(&self, _: usize, corner: &Cell<i16>, north: &Cell<i16>) -> Self::Column {
+        [*corner, *north]
     }
 
     #[inline(always)]
-    fn sample(&self, cell: Self::Cell, lane: usize, west: i16, _: i16) -> i16 {
-        median(west, cell[1][lane], cell[0][lane])
+    fn sample(&self, [corner, north]: Self::Column, lane: usize, west: i16, _: i16) -> i16 {
+        median(west, north[lane], corner[lane])
     }
 }
 
@@ -355,23 +355,21 @@ struct Linear<'a> {
 
 impl<'a> Expect for Linear<'a> {
     /// Sum, least and most.
-    type Cell = (&'a Cell<i32>, &'a Cell<i16>, &'a Cell<i16>);
+    type Column = (&'a Cell<i32>, &'a Cell<i16>, &'a Cell<i16>);
 
     #[inline(always)]
-    fn cell(&self, column: usize) -> Self::Cell {
-        (
-            &self.partial.sum[column],
-            &self.partial.least[column],
-            &self.partial.most[column],
-        )
+    fn column(&self, number: usize, _: &Cell<i16>, _: &Cell<i16>) -> Self::Column {
+        let Partial { sum, least, most } = self.partial;
+        (&sum[number], &least[number], &most[number])
     }
 
     #[inline(always)]
-    fn sample(&self, cell: Self::Cell, lane: usize, west: i16, far_west: i16) -> i16 {
+    fn sample(&self, column: Self::Column, lane: usize, west: i16, far_west: i16) -> i16 {
+        let (sum, least, most) = column;
         linear(
-            cell.0[lane],
-            cell.1[lane],
-            cell.2[lane],
+            sum[lane],
+            least[lane],
+            most[lane],
             west,
             far_west,
             self.weights,

@@ -5,7 +5,7 @@ mod choose;
 use crate::{
     LANES, Mode, Shape, VERSION,
     bits::BitWriter,
-    context::{LEVELS, Sharing},
+    context::{CONTEXTS, Sharing},
     entropy::Counts,
     lanes::{Bands, PAD},
     model::{Model, Rows, centred},
@@ -106,15 +106,15 @@ fn coded(samples: &[u16], shape: Shape, out: &mut Vec<u8>) {
     out.extend(symbols.beside);
 }
 
-/// Symbols stand at this distance by level.
+/// Symbols stand at this distance by context.
 const STRIDE: usize = 64;
 
 /// Symbols are below this; a power of two, so that a mask bounds an index.
-const SYMBOLS: usize = 2048;
+const SYMBOLS: usize = 4096;
 
 /// A plane as symbols, in the order of reading.
 struct Symbols {
-    /// Level · 64 + token, a row of all lanes after the other; in each row, the lanes of a column together.
+    /// Context · 64 + token, a row of all lanes after the other; in each row, the lanes of a column together.
     symbols: Vec<u16>,
     /// How often each occurs: even and odd samples apart, so that one increment does not wait for the last.
     counts: [Box<[u32; SYMBOLS]>; 2],
@@ -140,10 +140,10 @@ impl Symbols {
             load(&mut rows, samples, bands, step);
             rows.begin(model, step == 0);
             rows.residuals(model, step == 0, &mut folded);
-            let take = |lane: usize, folded, token, level| {
+            let take = |lane: usize, folded, token, context| {
                 let beside = spans[token as usize];
                 bits.push(u32::from(folded & beside.mask), beside.bits.into());
-                let symbol = usize::from(level) * STRIDE + token as usize;
+                let symbol = usize::from(context) * STRIDE + token as usize;
                 counts[lane % 2][symbol % SYMBOLS] += 1;
                 if let Some(place) = places.next() {
                     *place = symbol as u16;
@@ -165,11 +165,11 @@ impl Symbols {
         }
     }
 
-    /// Counts by level.
-    fn counts(&self) -> [Counts; LEVELS] {
-        std::array::from_fn(|level| {
+    /// Counts by context.
+    fn counts(&self) -> [Counts; CONTEXTS] {
+        std::array::from_fn(|context| {
             std::array::from_fn(|token| {
-                let symbol = level * STRIDE + token;
+                let symbol = context * STRIDE + token;
                 self.counts[0][symbol] + self.counts[1][symbol]
             })
         })
@@ -179,8 +179,8 @@ impl Symbols {
     fn words(&self, sharing: &Sharing, tables: &[Table]) -> (rans::States, Vec<u16>) {
         let of_table: Vec<[rans::Step; TOKENS]> = tables.iter().map(rans::steps).collect();
         let mut steps = [rans::Step::default(); SYMBOLS];
-        for (level, &table) in sharing.table_of.iter().enumerate() {
-            steps[level * STRIDE..][..TOKENS].copy_from_slice(&of_table[usize::from(table)]);
+        for (context, &table) in sharing.table_of.iter().enumerate() {
+            steps[context * STRIDE..][..TOKENS].copy_from_slice(&of_table[usize::from(table)]);
         }
         let step = |symbol: u16| &steps[usize::from(symbol) % SYMBOLS];
         let mut writer = rans::Writer::new(self.symbols.len());
@@ -211,4 +211,4 @@ fn load(rows: &mut Rows, samples: &[u16], bands: Bands, step: usize) {
     }
 }
 
-const _: () = assert!(STRIDE * LEVELS <= SYMBOLS && TOKENS <= STRIDE);
+const _: () = assert!(STRIDE * CONTEXTS <= SYMBOLS && TOKENS <= STRIDE);

@@ -2,7 +2,7 @@
 
 use crate::{
     LANES,
-    context::{ACTIVITIES, LEVEL_OF},
+    context::{CONTEXT_OF, PLACES, keys, place},
     lanes::{Cell, PAD, Window},
     predict::{Partial, Predictor, linear, median, neighbours},
     token::{Spans, fold, split},
@@ -42,6 +42,8 @@ pub(crate) struct Rows {
     pub(crate) partial: Partial,
     /// What activity takes from the north.
     pub(crate) activity: Vec<Cell<u16>>,
+    /// What patterns take from the north.
+    pub(crate) keys: Vec<Cell<u16>>,
 }
 
 impl Rows {
@@ -55,6 +57,7 @@ impl Rows {
             magnitudes: Window::new(width),
             partial: Partial::new(width),
             activity: vec![[0; LANES]; width],
+            keys: vec![[0; LANES]; width],
         }
     }
 
@@ -73,6 +76,7 @@ impl Rows {
         for (i, activity) in self.activity.as_flattened_mut().iter_mut().enumerate() {
             *activity = 2 * north[i] + north_west[i] + north_east[i];
         }
+        keys(&self.samples.north[PAD - 1..], &mut self.keys);
     }
 
     /// The row at work is complete.
@@ -81,8 +85,8 @@ impl Rows {
         self.magnitudes.advance(first);
     }
 
-    /// Calls for the samples of a row, in the order of reading: lane, folded residual, token, level. Residuals become
-    /// magnitudes.
+    /// Calls for the samples of a row, in the order of reading: lane, folded residual, token, context. Residuals
+    /// become magnitudes.
     #[inline(always)]
     pub(crate) fn tokens(
         &mut self,
@@ -93,25 +97,35 @@ impl Rows {
     ) {
         let mut west = self.magnitudes.here[PAD - 1];
         let outs = self.magnitudes.here[PAD..].iter_mut();
-        for ((folded, activity), out) in folded.iter().zip(&self.activity).zip(outs) {
+        let above = self.activity.iter().zip(&self.keys);
+        for ((folded, (activity, place)), out) in folded.iter().zip(above).zip(outs) {
             for lane in 0..active {
                 let (token, _) = split(folded[lane]);
-                let level = LEVEL_OF[usize::from(activity[lane] + 2 * west[lane]) % ACTIVITIES];
-                take(lane, folded[lane], token, level);
+                let activity = activity[lane] + 2 * west[lane];
+                let place = if place[lane] > 0 {
+                    place[lane]
+                } else {
+                    activity
+                };
+                let context = CONTEXT_OF[usize::from(place) % PLACES];
+                take(lane, folded[lane], token, context);
                 west[lane] = spans[token as usize].magnitude.into();
                 out[lane] = west[lane];
             }
         }
     }
 
-    /// With the row's samples in place: its residuals, folded.
-    pub(crate) fn residuals(&self, model: &Model, first: bool, folded: &mut [Cell<u16>]) {
+    /// With the row's samples in place: its residuals, folded. Keys become places, or 0 where there is no pattern.
+    pub(crate) fn residuals(&mut self, model: &Model, first: bool, folded: &mut [Cell<u16>]) {
         let width = self.width;
         let here = neighbours(&self.samples.here, PAD, width);
         let west = neighbours(&self.samples.here, PAD - 1, width);
         let far_west = neighbours(&self.samples.here, PAD - 2, width);
         let north = neighbours(&self.samples.north, PAD, width);
         let north_west = neighbours(&self.samples.north, PAD - 1, width);
+        for (i, key) in self.keys.as_flattened_mut().iter_mut().enumerate() {
+            *key = place(*key, north_west[i], west[i], 0);
+        }
         let out = folded[..width].as_flattened_mut().iter_mut().enumerate();
         match &model.predictor {
             _ if first => out.for_each(|(i, out)| *out = fold(here[i].wrapping_sub(west[i]))),

@@ -78,9 +78,9 @@ fn trial(samples: &[u16], width: usize, model: &Model) -> Tried {
             rows.begin(model, step == 0);
             rows.residuals(model, step == 0, &mut folded);
             let warm = step == begin && begin > 0;
-            rows.tokens(&folded, &spans, LANES, |_, folded, token, level| {
+            rows.tokens(&folded, &spans, LANES, |_, folded, token, context| {
                 if !warm {
-                    counts[(usize::from(level) * STRIDE + token as usize) % SYMBOLS] += 1;
+                    counts[(usize::from(context) * STRIDE + token as usize) % SYMBOLS] += 1;
                     sum += u64::from(folded / 2);
                     number += 1;
                 }
@@ -88,12 +88,12 @@ fn trial(samples: &[u16], width: usize, model: &Model) -> Tried {
             rows.advance(step == 0);
         }
     }
-    let of_level = |level: &[u32]| -> u64 {
-        let counts: Counts = std::array::from_fn(|token| level[token]);
+    let of_context = |context: &[u32]| -> u64 {
+        let counts: Counts = std::array::from_fn(|token| context[token]);
         entropy::cost(&counts)
     };
     Tried {
-        cost: counts.chunks_exact(STRIDE).map(of_level).sum(),
+        cost: counts.chunks_exact(STRIDE).map(of_context).sum(),
         mean: (sum / number.max(1)) as u32,
     }
 }
