@@ -36,6 +36,9 @@ use table::SLOPES;
 
 use crate::Plane;
 
+/// Where the search for a slope starts.
+const USUAL_SLOPE: usize = 40;
+
 /// How often embedding tries again when less fitted in than was estimated.
 const TRIES: usize = 12;
 
@@ -112,7 +115,7 @@ pub fn embed(plane: &mut Plane, frozen: &Frozen, payload: &[u8]) -> Result<Param
             .map(|colour| Scheme::fitted(slope, models[colour], &samplings[colour], ROUGHLY).1);
         bits[0] + bits[1]
     };
-    let mut slope = first_slope(wanted, 0, SLOPES - 1, estimate);
+    let mut slope = first_slope(wanted, (0, SLOPES - 1), USUAL_SLOPE, estimate);
     for _ in 0..TRIES {
         let mut stack = Stack::of_message(message.clone());
         let (even, _) = Scheme::fitted(slope, models[0], &samplings[0], 1);
@@ -235,9 +238,12 @@ fn hide_rest(
     let models = sampling.models();
     let rest = stack.words.len() as f64 * 32.0 + 32.0;
     let last = (slope + 24).min(SLOPES - 1);
-    let mut odd = first_slope(rest * MARGIN, slope.saturating_sub(24), last, |slope| {
-        Scheme::fitted(slope, models, &sampling, ROUGHLY).1
-    });
+    let mut odd = first_slope(
+        rest * MARGIN,
+        (slope.saturating_sub(24), last),
+        slope,
+        |slope| Scheme::fitted(slope, models, &sampling, ROUGHLY).1,
+    );
     let before = (lattice.colour(1).to_vec(), stack.clone());
     while odd <= last {
         let (scheme, _) = Scheme::fitted(odd, models, &sampling, 1);
@@ -254,19 +260,34 @@ fn hide_rest(
 }
 
 /// The steepest slope from `low` to `high` that carries the bits, or the last one.
+///
+/// Bits grow with the index almost as a power, so the next guess is taken from the line through
+/// the logarithms of the last ones; every guess narrows the range.
 fn first_slope(
     wanted: f64,
-    mut low: usize,
-    mut high: usize,
+    (mut low, mut high): (usize, usize),
+    mut guess: usize,
     mut bits: impl FnMut(usize) -> f64,
 ) -> usize {
+    let mut known: [Option<(f64, f64)>; 2] = [None; 2];
+    let target = wanted.max(1.0).ln();
     while low < high {
-        let middle = (low + high) / 2;
-        if bits(middle) >= wanted {
-            high = middle;
+        guess = guess.clamp(low, high - 1);
+        let carried = bits(guess);
+        let point = (guess as f64, carried.max(1.0).ln());
+        if carried >= wanted {
+            high = guess;
+            known[1] = Some(point);
         } else {
-            low = middle + 1;
+            low = guess + 1;
+            known[0] = Some(point);
         }
+        // Two octaves an octave of λ is usual where only one side is known.
+        let next = match known {
+            [Some(a), Some(b)] => a.0 + (target - a.1) * (b.0 - a.0) / (b.1 - a.1).max(1e-3),
+            _ => point.0 + (target - point.1) * 10.0,
+        };
+        guess = next.ceil().max(0.0) as usize;
     }
     low
 }

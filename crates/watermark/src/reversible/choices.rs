@@ -8,19 +8,15 @@ use super::table::{Pair, Recipe, Table, slope};
 /// Marks a row or column whose errors have no choice and stay.
 const STILL: u32 = 1 << 31;
 
+/// Marks a marked error that embedding never leaves.
+const VOID: u32 = STILL - 1;
+
 /// Where a table's rows start; how many errors it has; what is added to an error.
 #[derive(Clone, Copy, Default)]
 struct Header {
     start: u32,
     count: u32,
     below: i32,
-}
-
-/// An error that takes part: which table it is in, and the index there.
-#[derive(Clone, Copy)]
-pub(super) struct Place {
-    start: u32,
-    index: u32,
 }
 
 /// The tables of a scheme, made when they are first wanted, one after the other in memory.
@@ -61,9 +57,10 @@ impl Choices {
             max: i32::from(max),
             known: vec![0; CLASSES << 9],
             headers: Vec::new(),
-            rows: Vec::new(),
-            columns: Vec::new(),
-            bits: Vec::new(),
+            // Place 0 stays.
+            rows: vec![STILL],
+            columns: vec![STILL],
+            bits: vec![0.0],
             pairs: Vec::new(),
         }
     }
@@ -73,17 +70,14 @@ impl Choices {
         self.max as u16
     }
 
-    /// The place of a sample's error; `None` when the sample is left alone. Marking changes the
-    /// index, and nothing else.
+    /// The place of a sample's error among all that have choices; 0 when the sample is left
+    /// alone. Marking moves within the places of one table, and changes nothing else.
     #[inline(always)]
-    pub(super) fn place(&mut self, centre: u16, context: u8, sample: u16) -> Option<Place> {
+    pub(super) fn place(&mut self, centre: u16, context: u8, sample: u16) -> usize {
         let class = usize::from(context >> 3);
         let reach = self.reaches[class];
         let centre = i32::from(centre);
         let error = i32::from(sample) - centre;
-        if error.abs() >= reach {
-            return None;
-        }
         let mirrored = context & 4 != 0;
         let room = centre.min(self.max - centre);
         let mut key = class << 9 | usize::from(context & self.phases[class]);
@@ -97,43 +91,45 @@ impl Choices {
         let header = self.headers[usize::from(known) - 1];
         let error = if mirrored { -error } else { error };
         let index = (error + header.below) as u32;
-        (index < header.count).then_some(Place {
-            start: header.start,
-            index,
-        })
+        let place = header.start.wrapping_add(index) as usize;
+        if index < header.count { place } else { 0 }
     }
 
-    /// The pair of a host error that a slot of 0 … 2^16 − 1 chooses; `None` for one that stays.
+    /// The first pair of a host error that is not left alone.
     #[inline(always)]
-    pub(super) fn draw(&self, place: Place, slot: u32) -> Option<&Pair> {
-        let first = *self.rows.get((place.start + place.index) as usize)?;
-        // What stays is marked by a first pair that does not exist.
-        let mut rest = self.pairs.get(first as usize..)?.iter();
-        rest.find(|pair| pair.forward.reaches(slot))
+    pub(super) fn row(&self, place: usize) -> Option<u32> {
+        self.rows.get(place).copied().filter(|first| *first < STILL)
     }
 
-    /// The pair of a marked error that a slot chooses. The outer `None` says that no host error
-    /// becomes this one, the inner one that it stays.
+    /// The first pair of a marked error that is not left alone.
     #[inline(always)]
-    pub(super) fn draw_back(&self, place: Place, slot: u32) -> Option<Option<&Pair>> {
-        let at = (place.start + place.index) as usize;
-        let first = *self.columns.get(at)?;
-        if first >= STILL {
-            return Some(None);
-        }
-        let end = *self.columns.get(at + 1)? & !STILL;
-        let mut column = self.pairs.get(first as usize..end as usize)?.iter();
-        column.find(|pair| pair.backward.reaches(slot)).map(Some)
+    pub(super) fn column(&self, place: usize) -> Option<u32> {
+        self.columns
+            .get(place)
+            .copied()
+            .filter(|first| *first < STILL)
+    }
+
+    /// The pair of a host error that a slot of 0 … 2^16 − 1 chooses.
+    #[inline(always)]
+    pub(super) fn draw(&self, first: u32, slot: u32) -> Option<&Pair> {
+        let mut row = self.pairs.get(first as usize..)?.iter();
+        row.find(|pair| pair.forward.reaches(slot))
+    }
+
+    /// The pair of a marked error that a slot chooses.
+    #[inline(always)]
+    pub(super) fn draw_back(&self, first: u32, slot: u32) -> Option<&Pair> {
+        let mut column = self.pairs.get(first as usize..)?.iter();
+        column.find(|pair| pair.backward.reaches(slot))
     }
 
     /// Bits that an error takes on average.
-    pub(super) fn bits(&self, place: Place) -> f32 {
-        let at = (place.start + place.index) as usize;
-        self.bits.get(at).copied().unwrap_or(0.0)
+    pub(super) fn bits(&self, place: usize) -> f32 {
+        self.bits.get(place).copied().unwrap_or(0.0)
     }
 
     /// The part of a key that says which ends of the range are near, and how near.
-    #[cold]
     fn walls(&self, centre: i32, reach: i32, mirrored: bool) -> usize {
         let (low, high) = (centre, self.max - centre);
         let near = |room: i32| room < reach - 1;
@@ -189,9 +185,18 @@ impl Choices {
         };
         let entry = |i: &u16| (first + u32::from(*i)) | if still(*i) { STILL } else { 0 };
         self.rows.extend(table.rows.iter().map(entry));
-        self.columns.extend(table.columns.iter().map(entry));
+        let columns = table.columns.windows(2).map(|column| {
+            // A marked error that no host error becomes has no pairs: like the end, this is
+            // beyond what can be drawn.
+            if column[0] == column[1] {
+                VOID
+            } else {
+                entry(&column[0])
+            }
+        });
+        self.columns.extend(columns);
+        self.columns.resize(self.rows.len(), VOID);
         self.bits.extend(&table.bits);
-        self.bits.push(0.0);
         self.bits.resize(self.rows.len(), 0.0);
         self.pairs.extend(&table.pairs);
     }

@@ -36,29 +36,30 @@ pub(super) fn hide(
     choices: &mut Choices,
     stack: &mut Stack,
 ) -> (usize, bool) {
-    let max = choices.max();
     let mut predictions = Predictions::default();
+    let mut active = Active::default();
     let mut passed = 0;
     for y in 0..lattice.height() {
         let (row, around, frozen) = lattice.row(colour, y);
-        let shift = Lattice::first(colour, y);
-        predictions.fill(&around, shift, row.len(), weights, max);
-        for (i, sample) in row.iter_mut().enumerate() {
-            if frozen.get(i) == Some(&true) {
-                continue;
-            }
-            let (centre, context) = (predictions.centres[i], predictions.contexts[i]);
-            let Some(place) = choices.place(centre, context, *sample) else {
-                continue;
-            };
-            let Some(pair) = choices.draw(place, stack.slot()) else {
+        predictions.fill(
+            &around,
+            Lattice::first(colour, y),
+            row.len(),
+            weights,
+            choices.max(),
+        );
+        active.find(row, frozen, &predictions, choices, Choices::row);
+        for &(i, first) in active.found() {
+            let i = i as usize;
+            let Some(pair) = choices.draw(first, stack.slot()) else {
                 continue;
             };
             if !stack.pop(pair.forward) {
                 return (passed + i, false);
             }
             stack.push(pair.backward);
-            *sample = moved(centre, context, pair.marked);
+            let change = pair.marked - pair.host;
+            row[i] = changed(row[i], predictions.contexts[i], change);
         }
         passed += row.len();
     }
@@ -74,8 +75,8 @@ pub(super) fn reveal(
     stack: &mut Stack,
     passed: usize,
 ) -> Result<(), Torn> {
-    let max = choices.max();
     let mut predictions = Predictions::default();
+    let mut active = Active::default();
     let mut starts = Vec::with_capacity(lattice.height());
     let mut start = 0;
     for y in 0..lattice.height() {
@@ -88,33 +89,75 @@ pub(super) fn reveal(
         if count == 0 {
             continue;
         }
-        let shift = Lattice::first(colour, y);
-        predictions.fill(&around, shift, row.len(), weights, max);
-        for (i, sample) in row[..count].iter_mut().enumerate().rev() {
-            if frozen.get(i) == Some(&true) {
-                continue;
-            }
-            let (centre, context) = (predictions.centres[i], predictions.contexts[i]);
-            let Some(place) = choices.place(centre, context, *sample) else {
-                continue;
-            };
-            let Some(pair) = choices.draw_back(place, stack.slot()).ok_or(Torn)? else {
-                continue;
-            };
+        let row = &mut row[..count];
+        predictions.fill(
+            &around,
+            Lattice::first(colour, y),
+            count,
+            weights,
+            choices.max(),
+        );
+        active.find(row, frozen, &predictions, choices, Choices::column);
+        for &(i, first) in active.found().iter().rev() {
+            let i = i as usize;
+            let pair = choices.draw_back(first, stack.slot()).ok_or(Torn)?;
             if !stack.pop(pair.backward) {
                 return Err(Torn);
             }
             stack.push(pair.forward);
-            *sample = moved(centre, context, pair.host);
+            let change = pair.host - pair.marked;
+            row[i] = changed(row[i], predictions.contexts[i], change);
         }
     }
     Ok(())
 }
 
-/// The sample with an error as the table counts it. Within the range, because the table's side
-/// was chosen by the distance of the prediction from its ends.
+/// The samples of a row that have a choice: their index, and where their choices start.
+///
+/// They are sought before any choice is taken: what has to wait for the state of the stack is
+/// then only the drawing.
+#[derive(Default)]
+struct Active {
+    entries: Vec<(u32, u32)>,
+    count: usize,
+}
+
+impl Active {
+    #[inline(always)]
+    fn find(
+        &mut self,
+        row: &[u16],
+        frozen: &[bool],
+        predictions: &Predictions,
+        choices: &mut Choices,
+        first: impl Fn(&Choices, usize) -> Option<u32>,
+    ) {
+        self.entries.resize(row.len(), (0, 0));
+        self.count = 0;
+        let predicted = predictions.centres.iter().zip(&predictions.contexts);
+        for (i, (sample, (centre, context))) in row.iter().zip(predicted).enumerate() {
+            let place = choices.place(*centre, *context, *sample);
+            let choice = first(choices, place);
+            // Written in any case and kept by the count: no branch that is hard to foresee.
+            self.entries[self.count] = (i as u32, choice.unwrap_or(0));
+            self.count += usize::from(choice.is_some());
+        }
+        if !frozen.is_empty() {
+            self.entries.truncate(self.count);
+            self.entries.retain(|entry| !frozen[entry.0 as usize]);
+            self.count = self.entries.len();
+        }
+    }
+
+    fn found(&self) -> &[(u32, u32)] {
+        &self.entries[..self.count]
+    }
+}
+
+/// A sample whose error, as the table counts it, changed. It stays within the range, because the
+/// table was chosen by the distance of the prediction from the ends.
 #[inline(always)]
-fn moved(centre: u16, context: u8, error: i16) -> u16 {
-    let error = if context & 4 != 0 { -error } else { error };
-    centre.wrapping_add_signed(error)
+fn changed(sample: u16, context: u8, change: i16) -> u16 {
+    let change = if context & 4 != 0 { -change } else { change };
+    sample.wrapping_add_signed(change)
 }

@@ -8,8 +8,9 @@ use super::lattice::Lattice;
 use super::model::{MAX_REACH, Model, SCALES, SHAPES};
 use super::predict::{self, CLASSES, PHASES, Predictions, Weights};
 
-/// About how many samples of each colour a fit looks at.
-const LOOKED_AT: usize = 1 << 14;
+/// About how many samples of each colour a fit looks at: no fewer, if there are so many, and no
+/// more than these.
+const LOOKED_AT: std::ops::RangeInclusive<usize> = 1 << 13..=1 << 14;
 
 /// What an error outside the model's reach counts for, ln(1/500).
 const OUTSIDE: f32 = -6.2;
@@ -17,10 +18,11 @@ const OUTSIDE: f32 = -6.2;
 /// Classes with fewer samples looked at are left alone.
 const FEWEST: u32 = 12;
 
-/// Every how many rows a fit looks, so that about [`LOOKED_AT`] samples are seen.
+/// Every how many rows a fit looks: a quarter of the samples, within [`LOOKED_AT`].
 fn stride(lattice: &Lattice, colour: usize) -> usize {
     let count = lattice.count(colour, 0) * lattice.height();
-    (count / LOOKED_AT).max(1)
+    let wanted = (count / 4).clamp(*LOOKED_AT.start(), *LOOKED_AT.end());
+    (count / wanted).max(1)
 }
 
 /// Weights by least squares of relative errors, so that edges do not outvote the rest.
@@ -108,7 +110,7 @@ impl Sampling {
     pub(super) fn new(lattice: &mut Lattice, colour: usize, weights: Weights, max: u16) -> Self {
         let stride = stride(lattice, colour);
         let mut predictions = Predictions::default();
-        let mut seen = Vec::with_capacity(2 * LOOKED_AT);
+        let mut seen = Vec::with_capacity(2 * LOOKED_AT.end());
         let (mut all, mut looked) = (0, 0);
         for y in 0..lattice.height() {
             all += lattice.count(colour, y);
@@ -163,9 +165,8 @@ impl Sampling {
         let mut choices = Choices::new(*scheme, self.max);
         let mut bits = [0.0; CLASSES];
         for &(centre, context, sample) in self.seen.iter().step_by(step) {
-            if let Some(place) = choices.place(centre, context, sample) {
-                bits[usize::from(context >> 3)] += f64::from(choices.bits(place));
-            }
+            let place = choices.place(centre, context, sample);
+            bits[usize::from(context >> 3)] += f64::from(choices.bits(place));
         }
         bits.map(|bits| bits * self.factor * step as f64)
     }
