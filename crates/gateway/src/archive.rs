@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use harpo_protocol::access::Requester;
 use harpo_protocol::search::Level;
 
+use crate::content::export::Exported;
 use crate::dicom::json::Dataset;
 
 /// A search as QIDO-RS puts it (PS3.18 section 10.6).
@@ -48,6 +49,15 @@ pub struct Selector {
     pub series: Option<String>,
     /// SOP Instance UID; all instances if `None`.
     pub instance: Option<String>,
+}
+
+impl Selector {
+    /// Whether an instance of the study is among them.
+    #[must_use]
+    pub fn takes(&self, series: &str, instance: &str) -> bool {
+        let fits = |wanted: &Option<String>, uid| wanted.as_ref().is_none_or(|w| w == uid);
+        fits(&self.series, series) && fits(&self.instance, instance)
+    }
 }
 
 /// An instance that lies in a local file.
@@ -97,6 +107,12 @@ pub enum ArchiveError {
         /// How much is needed and free, and what helps.
         why: String,
     },
+    /// The policy permits taking it away with a tracing mark only, which it cannot carry. Nothing left.
+    #[error("{why}")]
+    Untraceable {
+        /// Which instances, why, and what helps.
+        why: String,
+    },
     /// A fault of ours.
     #[error("the gateway failed; see its log")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -111,10 +127,18 @@ pub trait Archive: Send + Sync {
         query: SearchQuery,
     ) -> BoxFuture<'a, Result<SearchPage, ArchiveError>>;
 
-    /// The instances, fetched if they are not here yet. Files stay readable while they are open.
+    /// The instances, fetched if they are not here yet, to be looked at. Files stay readable while they are open.
     fn open<'a>(
         &'a self,
         who: &'a Requester,
         which: Selector,
     ) -> BoxFuture<'a, Result<Vec<StoredInstance>, ArchiveError>>;
+
+    /// The same to be taken away: decided anew, written down before this returns, and carrying a tracing
+    /// mark where the permit demands it (docs/protocol.md 10.3).
+    fn export<'a>(
+        &'a self,
+        who: &'a Requester,
+        which: Selector,
+    ) -> BoxFuture<'a, Result<Vec<Exported>, ArchiveError>>;
 }

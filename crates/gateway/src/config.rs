@@ -36,6 +36,9 @@ pub struct GatewayConfig {
     /// Fetching.
     #[serde(default)]
     pub consult: ConsultSection,
+    /// Taking away.
+    #[serde(default)]
+    pub export: ExportSection,
     /// Health.
     #[serde(default = "admin")]
     pub admin: AdminConfig,
@@ -142,6 +145,14 @@ impl Default for ConsultSection {
             stack_poll_seconds: 15.0,
         }
     }
+}
+
+/// `[export]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExportSection {
+    /// Whole instances over WADO-RS count as exports, as zip downloads always do.
+    pub instances: bool,
 }
 
 fn data_dir() -> PathBuf {

@@ -6,6 +6,7 @@
 //! cloud is answered to all for a while without asking the cloud again (9.4).
 
 mod archive;
+mod export;
 mod fetch;
 mod library;
 pub mod plan;
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, join_all};
-use harpo_protocol::access::Requester;
+use harpo_protocol::access::{Obligation, Requester};
 use harpo_protocol::id::BundleId;
 use harpo_protocol::placement::below;
 use harpo_protocol::release::{Release, ReleaseRequest};
@@ -35,6 +36,7 @@ use tokio::sync::Semaphore;
 use tracing::info;
 
 use crate::cloud_client::{CloudClient, ConnectError};
+use crate::content::export::UntraceableSet;
 use crate::hints::{HintError, Hints, Source};
 use crate::open::OpenError;
 use crate::party::Party;
@@ -77,6 +79,15 @@ pub enum ConsultError {
         /// What is free.
         free_mib: u64,
     },
+    /// An export must carry tracing marks, and some of the images cannot.
+    #[error(transparent)]
+    Untraceable(#[from] UntraceableSet),
+    /// An export must carry tracing marks, and the bundle was opened before their keys were kept.
+    #[error(
+        "the policy permits this export with tracing marks only, and the local copy of bundle {0} has no key for them: \
+         remove it with `harpo gateway cache clear`, then try again"
+    )]
+    NoTraceKey(BundleId),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -351,6 +362,15 @@ impl Inner {
         if self.decisions.get(&key, self.now()).is_some() {
             return Ok(());
         }
+        self.permit(requester, bundle).await.map(drop)
+    }
+
+    /// Asks trust, whatever is remembered (8.4, held); what the permit demands.
+    async fn permit(
+        &self,
+        requester: &Requester,
+        bundle: BundleId,
+    ) -> Result<Vec<Obligation>, Arc<ConsultError>> {
         let request = ReleaseRequest {
             requester: requester.clone(),
             bundle,
@@ -359,9 +379,10 @@ impl Inner {
         match self.trust.release(&request).await {
             Ok(release) => {
                 note_obligations(&release);
+                let key = (requester.clone(), bundle);
                 self.decisions
                     .put(key, (), self.now().after(self.decision_lasts));
-                Ok(())
+                Ok(release.obligations)
             }
             Err(error) => {
                 if error.code() == Some("not_found") {

@@ -134,6 +134,15 @@ pub fn who(data_dir: &Path, clock: &Clock) -> Result<(String, Identity), PartyEr
     Ok((credential.name.clone(), identity))
 }
 
+/// The hospital's credential, and the key of trust that verifies it.
+///
+/// # Errors
+/// [`PartyError::File`] if it is not enrolled.
+pub fn credential(data_dir: &Path) -> Result<(Signed<Credential>, VerifyingKey), PartyError> {
+    let enrolment: Enrolment = read_json(&data_dir.join(ENROLMENT))?;
+    Ok((enrolment.credential, enrolment.trust_key))
+}
+
 impl Party {
     /// Loads keys and identity, and asks trust for the layout; the last known one is used while
     /// trust is away.

@@ -169,6 +169,7 @@ pub async fn serve(
         users: users.clone(),
         now: now(clock),
         on_stored: Arc::new(|_| {}),
+        instances_leave: config.export.instances,
         limits: WebLimits {
             request_bytes: figures.request_bytes,
             object_bytes: figures.object_bytes,

@@ -1,8 +1,9 @@
 //! DICOMweb (PS3.18): STOW-RS, QIDO-RS and WADO-RS under `/dicom-web`, and one page for people.
 //!
 //! Plain HTTP: whoever serves the router puts TLS before it. Every request is authenticated.
-//! Originals are handed out byte for byte; nothing is transcoded, so a transfer syntax that an
-//! instance is not stored in is answered with 406.
+//! Originals are shown byte for byte; nothing is transcoded, so a transfer syntax that an instance is
+//! not stored in is answered with 406. What leaves for taking away is written down, and marked where
+//! the permit demands it (docs/protocol.md 10.3).
 
 mod accept;
 mod auth;
@@ -65,6 +66,8 @@ pub struct Web {
     pub now: Now,
     /// Told about each instance that is durable.
     pub on_stored: OnStored,
+    /// Whether whole instances (`application/dicom`) are exports, too, as a zip always is.
+    pub instances_leave: bool,
     /// Limits.
     pub limits: WebLimits,
 }

@@ -4,4 +4,5 @@ pub(crate) mod cloud;
 mod code;
 pub(crate) mod demo;
 pub(crate) mod gateway;
+pub(crate) mod mark;
 pub(crate) mod trust;

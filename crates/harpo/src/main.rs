@@ -31,6 +31,9 @@ enum Command {
     /// The hospital's side: DICOM and DICOMweb in, sealed bundles out, and back
     #[command(subcommand)]
     Gateway(commands::gateway::Gateway),
+    /// Marks in pictures: who sealed them, whether they were altered, who leaked them
+    #[command(subcommand)]
+    Mark(commands::mark::Mark),
 }
 
 #[tokio::main]
@@ -40,6 +43,7 @@ async fn main() -> ExitCode {
         Command::Trust(command) => command.run().await,
         Command::Cloud(command) => command.run().await,
         Command::Gateway(command) => command.run().await,
+        Command::Mark(command) => return command.run().await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,8 +14,10 @@ use super::retrieve::RetrieveError;
 use super::{Consult, ConsultError};
 use crate::archive::{Archive, ArchiveError, SearchPage, SearchQuery, Selector, StoredInstance};
 use crate::cloud_client::ConnectError;
+use crate::content::export::Exported;
 use crate::hints::HintError;
 use crate::open::OpenError;
+use crate::store::CachedInstance;
 
 /// When to try again if nobody said.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -57,24 +59,8 @@ impl Archive for Consult {
                 .study(who, &which.study)
                 .await?
                 .into_iter()
-                .filter(|i| {
-                    which
-                        .series
-                        .as_ref()
-                        .is_none_or(|uid| *uid == i.series_instance_uid)
-                })
-                .filter(|i| {
-                    which
-                        .instance
-                        .as_ref()
-                        .is_none_or(|uid| *uid == i.sop_instance_uid)
-                })
-                .map(|i| StoredInstance {
-                    sop_instance_uid: i.sop_instance_uid,
-                    series_instance_uid: i.series_instance_uid,
-                    sop_class_uid: i.sop_class_uid,
-                    path: i.path,
-                })
+                .filter(|i| which.takes(&i.series_instance_uid, &i.sop_instance_uid))
+                .map(StoredInstance::from)
                 .collect();
             // The same instance may have been deposited twice.
             let mut seen = std::collections::BTreeSet::new();
@@ -85,6 +71,32 @@ impl Archive for Consult {
                 Ok(instances)
             }
         })
+    }
+
+    fn export<'a>(
+        &'a self,
+        who: &'a Requester,
+        which: Selector,
+    ) -> BoxFuture<'a, Result<Vec<Exported>, ArchiveError>> {
+        Box::pin(async move {
+            let exported = self.take_away(who, &which).await?;
+            if exported.is_empty() {
+                Err(ArchiveError::NotFound)
+            } else {
+                Ok(exported)
+            }
+        })
+    }
+}
+
+impl From<CachedInstance> for StoredInstance {
+    fn from(cached: CachedInstance) -> Self {
+        Self {
+            sop_instance_uid: cached.sop_instance_uid,
+            series_instance_uid: cached.series_instance_uid,
+            sop_class_uid: cached.sop_class_uid,
+            path: cached.path,
+        }
     }
 }
 
@@ -109,6 +121,9 @@ impl From<Arc<ConsultError>> for ArchiveError {
                 cause: Box::new(Shown(error)),
             },
             ConsultError::NoRoom { .. } => Self::NoRoom {
+                why: error.to_string(),
+            },
+            ConsultError::Untraceable(_) | ConsultError::NoTraceKey(_) => Self::Untraceable {
                 why: error.to_string(),
             },
             ConsultError::Open(OpenError::Io(_)) | ConsultError::Retrieve(RetrieveError::Io(_)) => {

@@ -85,6 +85,9 @@ impl From<ArchiveError> for ApiError {
                 tracing::error!(message, "a study could not be fetched");
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "storage_full", message)
             }
+            ArchiveError::Untraceable { .. } => {
+                Self::new(StatusCode::CONFLICT, "untraceable", message)
+            }
             ArchiveError::Internal(cause) => {
                 tracing::error!(cause = %cause, "the archive failed");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read as _};
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -16,6 +17,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::archive::{ArchiveError, SearchPage, SearchQuery, Selector, StoredInstance};
+use crate::content::export::{Exported, Tracing, untraceable};
 use crate::dicom::testing::Sample;
 use crate::dicom::{Limits, inspect, part10};
 
@@ -33,6 +35,12 @@ struct Memory {
     more: bool,
     /// Answered instead of anything else.
     refuse: Option<Refuse>,
+    /// What leaves carries this mark.
+    mark: Option<Arc<Tracing>>,
+    /// How often something was taken away.
+    exports: AtomicUsize,
+    /// Whether whole instances leave.
+    instances_leave: bool,
 }
 
 impl Archive for Memory {
@@ -100,6 +108,24 @@ impl Archive for Memory {
             }
         })
     }
+
+    fn export<'a>(
+        &'a self,
+        who: &'a Requester,
+        which: Selector,
+    ) -> BoxFuture<'a, Result<Vec<Exported>, ArchiveError>> {
+        Box::pin(async move {
+            let stored = self.open(who, which).await?.into_iter();
+            let leaving: Vec<_> = stored
+                .map(|stored| Exported::new(stored, self.mark.clone()))
+                .collect();
+            untraceable(&leaving).map_err(|why| ArchiveError::Untraceable {
+                why: why.to_string(),
+            })?;
+            self.exports.fetch_add(1, Ordering::Relaxed);
+            Ok(leaving)
+        })
+    }
 }
 
 struct Fixture {
@@ -120,6 +146,7 @@ fn fixture(samples: &[Vec<u8>], change: impl FnOnce(&mut Memory, &mut WebLimits)
     }
     let mut limits = WebLimits::default();
     change(&mut memory, &mut limits);
+    let instances_leave = memory.instances_leave;
     let (memory, stored) = (Arc::new(memory), Arc::new(Mutex::new(Vec::new())));
     let spool = Spool::open(&dir.path().join("spool")).unwrap();
     let user = UserConfig {
@@ -135,6 +162,7 @@ fn fixture(samples: &[Vec<u8>], change: impl FnOnce(&mut Memory, &mut WebLimits)
         users: Arc::new(Users::new(vec![user]).unwrap()),
         now: Arc::new(|| 1_750_000_000_000),
         on_stored: Arc::new(move |s| log.lock().unwrap().push(s.header.sop_instance_uid.clone())),
+        instances_leave,
         limits,
     };
     Fixture {

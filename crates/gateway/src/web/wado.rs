@@ -1,6 +1,5 @@
 //! WADO-RS: retrieving (PS3.18 section 10.4).
 
-use std::fs::File;
 use std::io::{self, BufReader, Write as _};
 
 use axum::Extension;
@@ -16,6 +15,7 @@ use super::accept::{Media, accepted};
 use super::qido::json_accepted;
 use super::{ApiError, Web, body, zip};
 use crate::archive::{Selector, StoredInstance};
+use crate::content::export::Exported;
 use crate::dicom::frames::Frames;
 use crate::dicom::inspect::{open_file, walker};
 use crate::dicom::{Limits, json, uid};
@@ -89,9 +89,9 @@ same! {
 
 /// How instances are handed out.
 enum Form {
-    /// Parts of the originals; only if all are in this transfer syntax, where one is named.
+    /// Parts, one an instance; only if all are in this transfer syntax, where one is named.
     Multipart(Option<String>),
-    /// The original by itself.
+    /// One instance by itself.
     Single(Option<String>),
     Zip,
 }
@@ -111,13 +111,21 @@ async fn retrieve(
         let message = "accept multipart/related; type=\"application/dicom\", application/zip, or for one instance application/dicom";
         return Err(ApiError::not_acceptable(message));
     };
-    let instances = open(web, who, selector).await?;
+    // A zip is for taking away; what viewers ask for, to be looked at, unless the hospital says otherwise.
+    let leaves = web.instances_leave || matches!(form, Form::Zip);
+    let instances = if leaves {
+        web.archive.export(who, selector).await?
+    } else {
+        let shown = open(web, who, selector).await?;
+        shown.into_iter().map(Exported::exact).collect()
+    };
     if let Form::Multipart(Some(asked)) | Form::Single(Some(asked)) = &form {
-        let (asked, files) = (asked.clone(), instances.clone());
+        let asked = asked.clone();
+        let files: Vec<_> = instances.iter().map(|i| i.stored.clone()).collect();
         crate::blocking(move || stored_in(&asked, &files)).await?;
     }
     match form {
-        Form::Multipart(_) => Ok(originals(instances)),
+        Form::Multipart(_) => Ok(whole(instances)),
         Form::Single(_) => single(instances),
         Form::Zip => {
             let name = format!("{}.zip", parts.series.as_ref().unwrap_or(&parts.study));
@@ -188,18 +196,18 @@ fn multipart_response(boundary: &str, kind: &str, body: Body) -> Response {
     (headers, body).into_response()
 }
 
-fn originals(instances: Vec<StoredInstance>) -> Response {
+fn whole(instances: Vec<Exported>) -> Response {
     let boundary = boundary();
     let end = boundary.clone();
     let body = body::written(move |out| {
         for instance in &instances {
-            let mut file = File::open(&instance.path)?;
-            let length = file.metadata()?.len();
+            // A mark changes no length.
+            let length = instance.stored.path.metadata()?.len();
             write!(
                 out,
                 "--{end}\r\nContent-Type: application/dicom\r\nContent-Length: {length}\r\n\r\n"
             )?;
-            copy(&mut file, out)?;
+            instance.write(out)?;
             out.write_all(b"\r\n")?;
         }
         write!(out, "--{end}--\r\n")
@@ -207,11 +215,7 @@ fn originals(instances: Vec<StoredInstance>) -> Response {
     multipart_response(&boundary, "application/dicom", body)
 }
 
-fn copy(file: &mut File, out: &mut body::Pieces) -> io::Result<u64> {
-    io::copy(&mut BufReader::with_capacity(256 << 10, file), out)
-}
-
-fn single(instances: Vec<StoredInstance>) -> Result<Response, ApiError> {
+fn single(instances: Vec<Exported>) -> Result<Response, ApiError> {
     let Ok([instance]) = <[_; 1]>::try_from(instances) else {
         return Err(ApiError::not_acceptable(
             "there are several instances; accept multipart/related",
@@ -221,7 +225,7 @@ fn single(instances: Vec<StoredInstance>) -> Result<Response, ApiError> {
         (header::CONTENT_TYPE, "application/dicom"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    let body = body::written(move |out| copy(&mut File::open(&instance.path)?, out).map(drop));
+    let body = body::written(move |out| instance.write(out));
     Ok((headers, body).into_response())
 }
 

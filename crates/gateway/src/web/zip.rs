@@ -1,8 +1,7 @@
 //! A study as one download: `series-001-CT/00001.dcm`, written while it is sent.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, BufReader};
+use std::io;
 
 use ::zip::write::SimpleFileOptions;
 use ::zip::{CompressionMethod, ZipWriter};
@@ -10,12 +9,12 @@ use axum::response::{IntoResponse as _, Response};
 use http::header;
 
 use super::body;
-use crate::archive::StoredInstance;
+use crate::content::export::Exported;
 use crate::dicom::json::Dataset;
 use crate::dicom::{Header, Limits, inspect_file};
 
-/// A response that holds the originals. `name` is made of a UID.
-pub(super) fn response(name: &str, instances: Vec<StoredInstance>) -> Response {
+/// A response that holds an export. `name` is made of a UID.
+pub(super) fn response(name: &str, instances: Vec<Exported>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "application/zip".to_owned()),
         (
@@ -32,12 +31,11 @@ pub(super) fn response(name: &str, instances: Vec<StoredInstance>) -> Response {
             .large_file(true);
         let mut taken = HashSet::new();
         for instance in &instances {
-            let header =
-                inspect_file(&instance.path, &Limits::default()).map_err(io::Error::other)?;
+            let header = inspect_file(&instance.stored.path, &Limits::default())
+                .map_err(io::Error::other)?;
             zip.start_file(unique(&mut taken, &header), options)
                 .map_err(io::Error::other)?;
-            let file = File::open(&instance.path)?;
-            io::copy(&mut BufReader::with_capacity(256 << 10, file), &mut zip)?;
+            instance.write(&mut zip)?;
         }
         zip.finish().map_err(io::Error::other)?;
         Ok(())

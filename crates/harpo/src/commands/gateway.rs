@@ -48,6 +48,14 @@ pub(crate) enum Gateway {
         #[command(flatten)]
         folder: Dir,
     },
+    /// List what left this gateway for taking away: who took it, when and why
+    Exports {
+        #[command(flatten)]
+        folder: Dir,
+        /// Print them signed, with this hospital's credential, for `harpo mark trace --exports` elsewhere
+        #[arg(long)]
+        json: bool,
+    },
     /// The local copies of fetched studies
     #[command(subcommand)]
     Cache(Cache),
@@ -105,6 +113,7 @@ impl Gateway {
             Self::User(user) => user.run(),
             Self::Refused(refused) => refused.run().await,
             Self::Reviews { folder } => report::reviews(&folder).await,
+            Self::Exports { folder, json } => report::exports(&folder, json).await,
             Self::Cache(Cache::Clear { folder }) => {
                 let removed = maintenance::clear_cache(&folder.data()?).await?;
                 eprintln!("{removed} bundles removed from the local cache");

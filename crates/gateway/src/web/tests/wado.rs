@@ -192,3 +192,45 @@ async fn compressed_frames_name_their_type() {
         StatusCode::NOT_ACCEPTABLE
     );
 }
+
+#[tokio::test]
+async fn what_is_shown_is_exact_and_what_is_taken_away_is_marked() {
+    let original = crate::content::export::tests::slice(128);
+    let study = inspect(&original, &Limits::default())
+        .unwrap()
+        .study_instance_uid;
+    let path = format!("/dicom-web/studies/{study}");
+    let mark = Arc::new(Tracing::new(&[1; 32], harpo_protocol::id::Digest([2; 32])));
+    let mut expected = original.clone();
+    mark.mark(&mut expected).unwrap();
+    let whole = "multipart/related; type=application/dicom; transfer-syntax=*";
+    for leave in [false, true] {
+        let fixture = fixture(std::slice::from_ref(&original), |memory, _| {
+            memory.mark = Some(mark.clone());
+            memory.instances_leave = leave;
+        });
+        let taken = bytes(fixture.get(&path, "application/zip").await).await;
+        let mut archive = ::zip::ZipArchive::new(Cursor::new(taken)).unwrap();
+        let mut file = Vec::new();
+        archive.by_index(0).unwrap().read_to_end(&mut file).unwrap();
+        assert!(file == expected);
+        let shown = parts(fixture.get(&path, whole).await).await;
+        assert!(shown[0].1 == if leave { &expected } else { &original }[..]);
+        let exports = fixture.memory.exports.load(Ordering::Relaxed);
+        assert_eq!(exports, if leave { 2 } else { 1 });
+    }
+    // One that cannot be marked: nothing leaves.
+    let fixture = fixture(&[sample(1).file()], |memory, _| {
+        memory.mark = Some(mark.clone());
+    });
+    let answer = fixture
+        .get("/dicom-web/studies/1.2.3.1", "application/zip")
+        .await;
+    assert_eq!(answer.status(), StatusCode::CONFLICT);
+    let body = json_of(answer).await;
+    assert_eq!(body["error"]["code"], "untraceable");
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(message.contains("1.2.3.1"), "{message}");
+    let shown = fixture.get("/dicom-web/studies/1.2.3.1", whole).await;
+    assert_eq!(shown.status(), StatusCode::OK);
+}

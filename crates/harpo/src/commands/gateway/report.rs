@@ -1,8 +1,9 @@
-//! `harpo gateway status` and `harpo gateway reviews`.
+//! `harpo gateway status`, `harpo gateway reviews` and `harpo gateway exports`.
 
 use std::net::SocketAddr;
 
 use anyhow::Result;
+use harpo_gateway::content::records::Records;
 use harpo_gateway::maintenance;
 use harpo_protocol::time::Timestamp;
 use harpo_service::clock::Clock;
@@ -73,6 +74,32 @@ pub(super) async fn reviews(folder: &Dir) -> Result<()> {
             notice.consumer,
             notice.purpose,
             notice.bundle
+        );
+    }
+    Ok(())
+}
+
+pub(super) async fn exports(folder: &Dir, json: bool) -> Result<()> {
+    let records = Records::open(&folder.data()?).await?;
+    let list = records.list().await?;
+    if json {
+        println!("{}", serde_json::to_string(&list)?);
+        return Ok(());
+    }
+    let exports = list.verify(records.trust_key())?;
+    if exports.is_empty() {
+        eprintln!("nothing was exported");
+    }
+    for (id, export) in exports {
+        let traced = if export.traced { "traced" } else { "exact" };
+        println!(
+            "{}  {} ({})  {}  {traced}  bundle {} of study {}  export {id}",
+            export.at,
+            export.requester.user,
+            export.requester.role,
+            export.requester.purpose,
+            export.bundle,
+            export.study_instance_uid
         );
     }
     Ok(())

@@ -1,0 +1,365 @@
+//! Whose copy a leaked picture was made of (docs/protocol.md 10.3).
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io::{self, Cursor};
+
+use harpo_protocol::export::Export;
+use harpo_protocol::id::{BundleId, Digest};
+use harpo_watermark::Plane;
+use harpo_watermark::tracing::{
+    self, Display, Evidence, ExportId, Limit, Placement, Suspect, TraceError, TraceKey, Tracer,
+    Verdict,
+};
+use image::{DynamicImage, ImageReader, Limits};
+use serde::Serialize;
+
+use super::export::{image_id, luminance, window};
+use super::picture::{NoPicture, Picture};
+
+/// Longest side of a leaked PNG or JPEG.
+const MAX_SIDE: u32 = 16_384;
+/// Memory that decoding one may take, in bytes.
+const MAX_DECODED: u64 = 1 << 30;
+/// Most frames of a leaked DICOM file that are looked at.
+const MAX_FRAMES: usize = 64;
+/// Most samples of all originals together, 2 bytes each.
+pub const MAX_ORIGINAL_SAMPLES: usize = 1 << 30;
+
+/// Why a file cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeakError {
+    /// A DICOM file without native pixels.
+    #[error("its pixels cannot be read: {0}; convert it to PNG")]
+    Dicom(#[from] NoPicture),
+    /// Neither DICOM nor PNG nor JPEG, or damaged, or too large.
+    #[error("it is neither DICOM nor a PNG or JPEG of at most {MAX_SIDE} pixels a side")]
+    Image(#[from] image::ImageError),
+    /// Reading failed.
+    #[error("it cannot be read")]
+    Io(#[from] io::Error),
+    /// Out of bounds.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// Bits above Bits Stored.
+    #[error("bits above those that it says are stored are in use; convert it to PNG")]
+    Bits,
+}
+
+/// A picture of a leaked file, and what the file says it is.
+#[derive(Debug, Clone)]
+pub struct Leaked {
+    /// The file's name, to be shown.
+    pub file: String,
+    /// The frame, from 1; 1 for a picture.
+    pub frame: usize,
+    /// SOP Instance UID, of a DICOM file.
+    pub sop_instance_uid: Option<String>,
+    picture: tracing::Picture,
+}
+
+impl Leaked {
+    /// The pictures of a leaked file: one, or the frames of a DICOM file.
+    ///
+    /// # Errors
+    /// See [`LeakError`].
+    pub fn read(name: &str, bytes: &[u8]) -> Result<Vec<Self>, LeakError> {
+        let one = |frame, uid, picture| Self {
+            file: name.to_owned(),
+            frame,
+            sop_instance_uid: uid,
+            picture,
+        };
+        if bytes.get(128..132) != Some(b"DICM") {
+            return Ok(vec![one(1, None, decoded(bytes)?)]);
+        }
+        let found = Picture::find(bytes)?;
+        (0..found.frames.min(MAX_FRAMES))
+            .map(|frame| {
+                let planes = found.planes(bytes, frame).ok_or(LeakError::Bits)?;
+                let seen = luminance(&found, &planes);
+                let uid = Some(found.sop_instance_uid.clone());
+                Ok(one(frame + 1, uid, tracing::Picture::from(&seen)))
+            })
+            .collect()
+    }
+}
+
+/// A PNG or JPEG as grey.
+fn decoded(bytes: &[u8]) -> Result<tracing::Picture, LeakError> {
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_DECODED);
+    reader.limits(limits);
+    let image = reader.decode()?;
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let samples: Vec<f32> = match &image {
+        DynamicImage::ImageLuma16(grey) => grey.as_raw().iter().map(|s| f32::from(*s)).collect(),
+        DynamicImage::ImageLuma8(grey) => grey.as_raw().iter().map(|s| f32::from(*s)).collect(),
+        // BT.601, as JPEG has it.
+        other => other
+            .to_rgb8()
+            .pixels()
+            .map(|pixel| {
+                let [r, g, b] = pixel.0.map(f32::from);
+                0.299 * r + 0.587 * g + 0.114 * b
+            })
+            .collect(),
+    };
+    Ok(tracing::Picture::new(width, height, samples)?)
+}
+
+/// Frames of which leaked pictures may have been made.
+#[derive(Debug, Default)]
+pub struct Originals {
+    frames: Vec<Original>,
+    /// One for each of `frames`.
+    planes: Vec<Plane>,
+}
+
+#[derive(Debug)]
+struct Original {
+    bundle: BundleId,
+    sop_instance_uid: String,
+    /// From 0.
+    frame: usize,
+    display: Display,
+}
+
+impl Originals {
+    /// Adds the frames of a file of `bundle`; none if no mark can be in it.
+    pub fn add(&mut self, bundle: BundleId, file: &[u8]) {
+        let Ok(picture) = Picture::find(file) else {
+            return;
+        };
+        for frame in 0..picture.frames {
+            let Some(planes) = picture.planes(file, frame) else {
+                continue;
+            };
+            let plane = luminance(&picture, &planes);
+            self.frames.push(Original {
+                bundle,
+                sop_instance_uid: picture.sop_instance_uid.clone(),
+                frame,
+                display: Display::of(&plane, window(&picture)),
+            });
+            self.planes.push(plane);
+        }
+    }
+
+    /// How many frames there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// How many samples they have, together.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.planes.iter().map(|plane| plane.samples().len()).sum()
+    }
+
+    fn same_as<'a>(&'a self, original: &'a Original) -> impl Iterator<Item = &'a Original> {
+        self.frames.iter().filter(move |other| {
+            (&other.sop_instance_uid, other.frame) == (&original.sop_instance_uid, original.frame)
+        })
+    }
+
+    /// The original that a picture shows, and where in it. A DICOM file that names an original of its size is believed.
+    fn place(&self, leak: &Leaked) -> Option<(&Original, &Plane, Placement)> {
+        let size = (leak.picture.width(), leak.picture.height());
+        let named = self
+            .frames
+            .iter()
+            .zip(&self.planes)
+            .find(|(original, plane)| {
+                leak.sop_instance_uid.as_deref() == Some(&original.sop_instance_uid)
+                    && leak.frame == original.frame + 1
+                    && (plane.width(), plane.height()) == size
+            });
+        if let Some((original, plane)) = named {
+            return Some((original, plane, Placement::whole(plane, &leak.picture)));
+        }
+        let (index, found) = tracing::locate(&self.planes, &leak.picture)?;
+        Some((
+            self.frames.get(index)?,
+            self.planes.get(index)?,
+            found.placement,
+        ))
+    }
+}
+
+/// Exports of one bundle, and the key of their marks.
+pub struct Candidates {
+    /// The bundle's tracing key.
+    pub key: zeroize::Zeroizing<[u8; 32]>,
+    /// Digests of the statements, and what they say.
+    pub exports: Vec<(Digest, Export)>,
+}
+
+/// What one leaked picture was found to be.
+#[derive(Debug, Clone, Serialize)]
+pub struct Seen {
+    /// The file.
+    pub file: String,
+    /// Its frame, from 1.
+    pub frame: usize,
+    /// The original that it shows, if one was found.
+    pub sop_instance_uid: Option<String>,
+    /// The original's frame, from 1.
+    pub original_frame: Option<usize>,
+    /// Marked places of the original that it shows.
+    pub chips: usize,
+    /// Why it says nothing.
+    pub problem: Option<String>,
+}
+
+/// Somebody, and how well the evidence fits.
+#[derive(Debug, Clone, Serialize)]
+pub struct Named {
+    /// Digest of the export's statement.
+    pub id: Digest,
+    /// Who, when, why.
+    pub export: Export,
+    /// Bound on the base-10 logarithm of the probability that an innocent one fits as well.
+    pub log10_p: f64,
+    /// One less that bound times the number of candidates; 0 for those who are not accused.
+    pub confidence: f64,
+}
+
+/// What tracing found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Each leaked picture.
+    pub seen: Vec<Seen>,
+    /// Exports that were compared.
+    pub candidates: usize,
+    /// Those who took part, the surest first; empty if nobody can be accused.
+    pub accused: Vec<Named>,
+    /// The most suspicious of the others.
+    pub next: Option<Named>,
+}
+
+/// Compares leaked pictures, of one study, with the exports of its bundles. An innocent is accused with a probability
+/// of at most `false_accusation`, over `reckoned` candidates together: those here, and of other studies
+/// that are tried, too.
+#[must_use]
+pub fn trace(
+    leaked: &[Leaked],
+    originals: &Originals,
+    candidates: &BTreeMap<BundleId, Candidates>,
+    reckoned: usize,
+    false_accusation: f64,
+) -> Report {
+    let tracers: BTreeMap<BundleId, (Tracer, &Candidates)> = candidates
+        .iter()
+        .map(|(bundle, c)| (*bundle, (Tracer::new(&TraceKey::new(*c.key)), c)))
+        .collect();
+    let mut evidence: BTreeMap<BundleId, Evidence> = BTreeMap::new();
+    let mut seen = Vec::new();
+    for leak in leaked {
+        seen.push(examine(leak, originals, &tracers, &mut evidence));
+    }
+    let total: usize = candidates.values().map(|c| c.exports.len()).sum();
+    let limit = Limit {
+        false_accusation,
+        candidates: total.max(reckoned) as u64,
+    };
+    let mut accused = Vec::new();
+    let mut others = Vec::new();
+    for (bundle, evidence) in &evidence {
+        let Some((tracer, candidates)) = tracers.get(bundle) else {
+            continue;
+        };
+        let ids = candidates.exports.iter().map(|(id, _)| ExportId(id.0));
+        match tracer.accuse(evidence, ids, &limit) {
+            Verdict::Accused {
+                accusations,
+                runner_up,
+            } => {
+                accused.extend(
+                    accusations
+                        .iter()
+                        .filter_map(|a| named(candidates, &a.suspect, a.confidence)),
+                );
+                others.extend(runner_up.and_then(|s| named(candidates, &s, 0.0)));
+            }
+            Verdict::Nobody { best } => {
+                others.extend(best.and_then(|s| named(candidates, &s, 0.0)))
+            }
+        }
+    }
+    accused.sort_by(|a: &Named, b| a.log10_p.total_cmp(&b.log10_p));
+    let next = others
+        .into_iter()
+        .min_by(|a: &Named, b| a.log10_p.total_cmp(&b.log10_p));
+    Report {
+        seen,
+        candidates: total,
+        accused,
+        next,
+    }
+}
+
+fn named(candidates: &Candidates, suspect: &Suspect, confidence: f64) -> Option<Named> {
+    let id = Digest(suspect.export.0);
+    let (_, export) = candidates.exports.iter().find(|(other, _)| *other == id)?;
+    Some(Named {
+        id,
+        export: export.clone(),
+        log10_p: suspect.log10_p,
+        confidence,
+    })
+}
+
+fn examine(
+    leak: &Leaked,
+    originals: &Originals,
+    tracers: &BTreeMap<BundleId, (Tracer, &Candidates)>,
+    evidence: &mut BTreeMap<BundleId, Evidence>,
+) -> Seen {
+    let mut seen = Seen {
+        file: leak.file.clone(),
+        frame: leak.frame,
+        sop_instance_uid: None,
+        original_frame: None,
+        chips: 0,
+        problem: None,
+    };
+    let Some((original, plane, placement)) = originals.place(leak) else {
+        seen.problem = Some("it shows none of the originals".into());
+        return seen;
+    };
+    seen.sop_instance_uid = Some(original.sop_instance_uid.clone());
+    seen.original_frame = Some(original.frame + 1);
+    // The same instance may lie in several bundles, each with marks of its own.
+    for same in originals.same_as(original) {
+        let Some((tracer, _)) = tracers.get(&same.bundle) else {
+            continue;
+        };
+        let examined = tracer.examine(
+            plane,
+            &image_id(&same.sop_instance_uid, same.frame),
+            &same.display,
+            &leak.picture,
+            &placement,
+            evidence.entry(same.bundle).or_default(),
+        );
+        match examined {
+            Ok(examination) => seen.chips = examination.chips,
+            Err(error) => seen.problem = Some(error.to_string()),
+        }
+    }
+    seen
+}

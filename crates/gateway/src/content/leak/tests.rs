@@ -1,0 +1,118 @@
+use harpo_protocol::access::{Purpose, Requester};
+use harpo_protocol::id::{Nonce, PartyId};
+use harpo_protocol::time::Timestamp;
+use image::ImageFormat;
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::content::export::Tracing;
+use crate::content::export::tests::slice;
+use crate::content::overlay::shown;
+
+const BUNDLE: BundleId = BundleId([3; 16]);
+const KEY: [u8; 32] = [7; 32];
+
+fn export(user: u8) -> (Digest, Export) {
+    let export = Export {
+        consumer: PartyId([1; 16]),
+        consumer_name: "Mercy Hospital".into(),
+        requester: Requester {
+            user: format!("user-{user}"),
+            role: "physician".into(),
+            purpose: Purpose::Hoperat,
+        },
+        at: Timestamp(1_800_000_000_000),
+        bundle: BUNDLE,
+        study_instance_uid: "1.2".into(),
+        traced: true,
+        nonce: Nonce([user; 16]),
+    };
+    (Digest([user; 32]), export)
+}
+
+fn candidates(exports: Vec<(Digest, Export)>) -> BTreeMap<BundleId, Candidates> {
+    let key = Zeroizing::new(KEY);
+    BTreeMap::from([(BUNDLE, Candidates { key, exports })])
+}
+
+/// What user 4 took, as a screen shows it.
+fn taken() -> image::RgbImage {
+    let mut file = slice(512);
+    Tracing::new(&KEY, export(4).0).mark(&mut file).unwrap();
+    let picture = Picture::find(&file).unwrap();
+    shown(&picture, &picture.planes(&file, 0).unwrap())
+}
+
+fn encoded(image: &image::RgbImage, format: ImageFormat) -> Vec<u8> {
+    let mut file = Cursor::new(Vec::new());
+    image.write_to(&mut file, format).unwrap();
+    file.into_inner()
+}
+
+fn originals() -> Originals {
+    let mut originals = Originals::default();
+    originals.add(BUNDLE, &slice(512));
+    originals
+}
+
+#[test]
+fn a_jpeg_of_an_exported_slice_names_who_took_it() {
+    let leaked = Leaked::read("leak.jpg", &encoded(&taken(), ImageFormat::Jpeg)).unwrap();
+    let exports: Vec<_> = (0..20).map(export).collect();
+    let report = trace(&leaked, &originals(), &candidates(exports), 0, 1e-6);
+    assert_eq!(report.accused.len(), 1, "{report:?}");
+    assert_eq!(report.accused[0].export.requester.user, "user-4");
+    assert!(report.accused[0].log10_p < -7.5, "{report:?}");
+    assert!(report.accused[0].confidence > 0.999_999);
+    assert_eq!(report.candidates, 20);
+    let innocent = report.next.unwrap();
+    assert_ne!(innocent.export.requester.user, "user-4");
+    assert!(innocent.log10_p > -6.0);
+}
+
+#[test]
+fn nobody_is_accused_of_what_none_of_the_listed_took() {
+    let leaked = Leaked::read("leak.png", &encoded(&taken(), ImageFormat::Png)).unwrap();
+    let others: Vec<_> = (0..20).filter(|user| *user != 4).map(export).collect();
+    let report = trace(&leaked, &originals(), &candidates(others), 0, 1e-6);
+    assert!(report.accused.is_empty(), "{report:?}");
+    assert!(report.next.is_some());
+    // What was exported exactly tells nothing.
+    let leaked = Leaked::read("leak.dcm", &slice(512)).unwrap();
+    let exports: Vec<_> = (0..20).map(export).collect();
+    let report = trace(&leaked, &originals(), &candidates(exports), 0, 1e-6);
+    assert!(report.accused.is_empty(), "{report:?}");
+    assert!(report.seen[0].sop_instance_uid.is_some());
+    // Nothing to compare with.
+    let report = trace(&leaked, &Originals::default(), &BTreeMap::new(), 0, 1e-6);
+    assert!(report.seen[0].problem.is_some());
+    assert!(report.next.is_none());
+}
+
+#[test]
+fn the_dicom_file_itself_names_who_took_it() {
+    let mut file = slice(512);
+    Tracing::new(&KEY, export(9).0).mark(&mut file).unwrap();
+    let leaked = Leaked::read("leak.dcm", &file).unwrap();
+    let exports: Vec<_> = (0..20).map(export).collect();
+    let report = trace(&leaked, &originals(), &candidates(exports), 1000, 1e-6);
+    assert_eq!(report.accused[0].export.requester.user, "user-9");
+}
+
+#[test]
+fn files_that_are_no_pictures_are_refused() {
+    assert!(matches!(Leaked::read("a", b""), Err(LeakError::Image(_))));
+    assert!(Leaked::read("a", &[0xFF; 4000]).is_err());
+    let whole = encoded(&image::RgbImage::new(20, 20), ImageFormat::Png);
+    assert!(Leaked::read("a", &whole[..whole.len() / 2]).is_err());
+    // A head that promises more than is allowed.
+    let mut huge = whole.clone();
+    huge[16..24].copy_from_slice(&[0, 0, 0xFF, 0xFF, 0, 0, 0xFF, 0xFF]);
+    assert!(Leaked::read("a", &huge).is_err());
+    let mut dicom = slice(64);
+    dicom.truncate(dicom.len() - 7);
+    assert!(matches!(
+        Leaked::read("a", &dicom),
+        Err(LeakError::Dicom(_))
+    ));
+}
