@@ -1,3 +1,13 @@
-//! Speed.
+//! Speed of marks: one thread, synthetic planes, samples of the carrier plane a second.
+#![expect(clippy::expect_used, reason = "a benchmark stops at the first failure")]
 
-fn main() {}
+#[path = "marks/planes.rs"]
+mod planes;
+#[path = "marks/reliability.rs"]
+mod reliability;
+
+fn main() {
+    let mut criterion = criterion::Criterion::default().configure_from_args();
+    reliability::measure(&mut criterion);
+    criterion.final_summary();
+}

@@ -172,16 +172,16 @@ impl<'a> Placed<'a> {
     }
 }
 
-/// Header bits a block: enough for ten copies of the identity while that is at most 12, then
-/// for three copies while that is at most 40, at last for one.
+/// Header bits a block: enough for ten copies of the identity, at least 3, while that is at most
+/// 16; else enough for three copies, at least 16, while that is at most 40; at last for one.
 fn stripe_bits(blocks: usize, identity: usize, parameters: usize) -> Option<usize> {
     let with_copies = |copies: usize| (copies * identity + parameters).div_ceil(blocks);
     let many = with_copies(10);
     let few = with_copies(3);
-    let bits = if many <= 12 {
-        many.max(2)
+    let bits = if many <= 16 {
+        many.max(3)
     } else if few <= 40 {
-        few.max(12)
+        few.max(16)
     } else {
         with_copies(1).max(40)
     };
@@ -261,8 +261,8 @@ mod tests {
     #[test]
     fn the_header_gets_as_many_copies_as_it_can() {
         assert_eq!(stripe_bits(1024, 488, 896), Some(6));
-        assert_eq!(stripe_bits(16_384, 488, 896), Some(2));
-        assert_eq!(stripe_bits(256, 488, 896), Some(12));
+        assert_eq!(stripe_bits(16_384, 488, 896), Some(3));
+        assert_eq!(stripe_bits(256, 488, 896), Some(16));
         assert_eq!(stripe_bits(64, 488, 896), Some(37));
         assert_eq!(stripe_bits(16, 488, 896), Some(87));
         assert_eq!(stripe_bits(14, 488, 896), None);

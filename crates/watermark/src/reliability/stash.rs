@@ -76,13 +76,10 @@ impl Model {
 
         let highest = west.max(east).max(north).max(south);
         let lowest = west.min(east).min(north).min(south);
-        let activity = match highest - lowest {
+        // 0, 1 to 2, 3 to 4, 5 to 8, 9 to 16, more.
+        let activity = match u32::from(highest - lowest) {
             0 => 0,
-            1..=2 => 1,
-            3..=4 => 2,
-            5..=8 => 3,
-            9..=16 => 4,
-            _ => 5,
+            spread => (32 - (spread - 1).leading_zeros()).clamp(1, 5) as usize,
         };
         // Four times the distance from the middle between the two candidates to the mean.
         let sum = [west, east, north, south]
@@ -104,7 +101,7 @@ impl Model {
 #[derive(Clone, Copy)]
 struct Estimate {
     one: i32,
-    seen: i32,
+    seen: u8,
 }
 
 impl Default for Estimate {
@@ -127,12 +124,26 @@ impl Estimate {
 
     #[inline]
     fn learn(&mut self, bit: bool) {
-        // The mean of what was seen, then a window of about 128.
-        self.seen = (self.seen + 1).min(126);
         let target = if bit { CERTAIN } else { 0 };
-        self.one += (target - self.one) / (self.seen + 2);
+        let rate = RATES[usize::from(self.seen)];
+        self.one += ((i64::from(target - self.one) * rate) >> RATE_BITS) as i32;
+        self.seen = (self.seen + 1).min(RATES.len() as u8 - 1);
     }
 }
+
+/// How far an estimate goes towards the newest bit, in units of 2^−16: the mean of what was seen
+/// (and of two bits before, one of each kind), then a window of about 128.
+const RATES: [i64; 126] = {
+    let mut rates = [0; 126];
+    let mut seen = 0;
+    while seen < rates.len() {
+        rates[seen] = (1 << RATE_BITS) / (seen as i64 + 3);
+        seen += 1;
+    }
+    rates
+};
+
+const RATE_BITS: u32 = 16;
 
 /// Range below which a byte leaves.
 const LOW_RANGE: u32 = 1 << 24;

@@ -211,7 +211,7 @@ fn the_form_is_pinned() {
     ];
     assert_eq!(
         forms,
-        ["3d536a0e241fda6a", "1adabde64a357535", "1513768adce9e0a8"]
+        ["73215fd2819e8781", "7ea7c157a68a2db1", "1513768adce9e0a8"]
     );
 }
 
