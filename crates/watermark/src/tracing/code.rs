@@ -15,8 +15,9 @@ pub const CODE_LENGTH: usize = 4096;
 /// The different biases.
 pub(super) const CLASSES: usize = 4;
 
-/// Per class, the bias: a bit is set where a uniform 16-bit word is below it.
-pub(super) const THRESHOLDS: [u16; CLASSES] = [4550, 21_627, 43_909, 60_986];
+/// Per class, the bias: a bit is set where a uniform byte is below it. The nodes are 0.0694, 0.3300
+/// and their complements; these are the nearest of 256.
+pub(super) const THRESHOLDS: [u8; CLASSES] = [18, 84, 172, 238];
 
 /// Where the classes end in a uniform 16-bit word: frequencies 0.2483, 0.2517, 0.2517, 0.2483.
 const CLASS_ENDS: [u16; CLASSES] = [16_275, 32_768, 49_261, u16::MAX];
@@ -42,7 +43,7 @@ pub(super) fn biases(stream: &mut ChaCha20Rng) -> Biases {
 
 /// The bias of a class, exactly.
 pub(super) fn bias(class: u8) -> f64 {
-    f64::from(THRESHOLDS[usize::from(class)]) / 65_536.0
+    f64::from(THRESHOLDS[usize::from(class)]) / 256.0
 }
 
 /// The bits of one export.
@@ -53,18 +54,18 @@ impl Codeword {
     /// The codeword of `export`: from the key and the export's name alone, so nothing but the list of
     /// exports need be kept.
     pub fn derive(tracer: &Tracer, export: &ExportId) -> Self {
-        let mut bytes = vec![0; 2 * CODE_LENGTH];
+        let mut bytes = vec![0; CODE_LENGTH];
         tracer.codeword_stream(export).fill_bytes(&mut bytes);
-        let words = bytes
-            .as_chunks::<2>()
+        let classes = tracer
+            .biases
             .0
             .iter()
-            .map(|word| u16::from_le_bytes(*word));
-        let classes = tracer.biases.0.iter();
+            .map(|class| THRESHOLDS[usize::from(*class)]);
         Self(
-            words
+            bytes
+                .iter()
                 .zip(classes)
-                .map(|(word, class)| word < THRESHOLDS[usize::from(*class)])
+                .map(|(byte, threshold)| *byte < threshold)
                 .collect(),
         )
     }

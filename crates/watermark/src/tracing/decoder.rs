@@ -19,7 +19,7 @@ const MAX_WEIGHT: f64 = 4000.0;
 pub(super) struct Decoder {
     /// Positions with any weight, ascending, with the class of their bias and their weight.
     pub(super) terms: Vec<(u16, u8, i16)>,
-    /// The expectation times 65536.
+    /// The expectation times 256.
     mean: i64,
 }
 
@@ -67,7 +67,7 @@ impl Decoder {
 
     /// The score, of the sum of weights where bits are set.
     pub(super) fn score(&self, sum: i32) -> f64 {
-        (f64::from(sum) * 65_536.0 - self.mean as f64) / 65_536.0
+        (f64::from(sum) * 256.0 - self.mean as f64) / 256.0
     }
 
     /// The bound of Chernoff on the natural logarithm of the probability that an innocent reaches

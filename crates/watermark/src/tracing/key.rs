@@ -65,7 +65,7 @@ impl Tracer {
         ChaCha20Rng::from_seed(*derive(&self.layouts, "layout", &parts))
     }
 
-    /// The stream whose 16-bit words decide the bits of the codeword of `export`.
+    /// The stream whose bytes decide the bits of the codeword of `export`.
     pub(super) fn codeword_stream(&self, export: &ExportId) -> ChaCha20Rng {
         ChaCha20Rng::from_seed(*derive(&self.codewords, "codeword", &[&export.0]))
     }

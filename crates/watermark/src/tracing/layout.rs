@@ -11,9 +11,9 @@ use super::key::{ImageId, Tracer};
 /// The least side of an image that can be marked.
 pub(super) const MIN_SIDE: usize = 32;
 
-/// Positions of one block of the codewords' stream: images begin at multiples, so that a search may
-/// skip what no leaked image carries.
-const START_STEP: u32 = 32;
+/// Images begin at multiples of this many positions, so that a search may skip what no leaked image
+/// carries.
+const START_STEP: u32 = 256;
 
 /// A grid of square chips and the code position of each.
 pub(super) struct Layout {

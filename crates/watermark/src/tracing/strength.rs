@@ -8,8 +8,10 @@ use crate::Plane;
 const RMS_LEVELS: f32 = 0.73;
 /// The largest amplitude of a chip, in levels of an 8-bit display.
 const MAX_LEVELS: f32 = 2.0;
-/// The least amplitude of a chip, in stored units: below it little more than dither is left.
-const MIN_STORED: f32 = 1.0;
+/// The least amplitude of a chip, in stored units: of less, dither leaves nothing.
+const MIN_STORED: f32 = 0.2;
+/// Stored units of a level above which dither adds nothing to speak of to the error.
+const COARSE_LEVEL: f32 = 4.0;
 
 /// How the image will be shown: what is black and what is white lie this far apart.
 ///
@@ -85,23 +87,99 @@ pub(super) fn amplitudes(plane: &Plane, layout: &Layout, display: &Display) -> V
             masks.push(if activity > 0.0 { mask } else { 0.0 });
         });
     }
-    let side = layout.side as f32;
-    let line: f32 = (0..layout.side)
-        .map(|at| profile(at as f32 + 0.5, side))
-        .map(|value| value * value)
-        .sum();
-    let energy: f32 = masks.iter().map(|mask| mask * mask).sum::<f32>() * line * line;
+    let budget = (RMS_LEVELS * level).powi(2) * plane.samples().len() as f32;
+    let window = Window::new(layout.side);
+    let energy: f32 = masks.iter().map(|mask| mask * mask).sum::<f32>() * window.energy;
     if energy == 0.0 {
         return masks;
     }
-    let scale = RMS_LEVELS * level * (plane.samples().len() as f32 / energy).sqrt();
     let most = (MAX_LEVELS * level).max(MIN_STORED);
-    for mask in &mut masks {
-        if *mask > 0.0 {
-            *mask = (scale * *mask).clamp(MIN_STORED, most);
+    let amplitude = |scale: f32, mask: f32| {
+        if mask > 0.0 {
+            (scale * mask).clamp(MIN_STORED, most)
+        } else {
+            0.0
+        }
+    };
+    let mut scale = (budget / energy).sqrt();
+    if level < COARSE_LEVEL {
+        // Where a level is but a few stored units, rounding by dither is a good part of the error.
+        let errors = Errors::new(&window, most);
+        for _ in 0..4 {
+            let spent: f32 = masks
+                .iter()
+                .map(|mask| errors.at(amplitude(scale, *mask)))
+                .sum();
+            if spent <= budget {
+                break;
+            }
+            scale *= budget / spent;
         }
     }
     masks
+        .iter_mut()
+        .for_each(|mask| *mask = amplitude(scale, *mask));
+    masks
+}
+
+/// The window of a chip, as what it adds to the error.
+struct Window {
+    /// Values over one quarter of the chip, thinned; each stands for `share` pixels.
+    values: Vec<f32>,
+    share: f32,
+    /// Sum of squares.
+    energy: f32,
+}
+
+impl Window {
+    fn new(side: usize) -> Self {
+        let line: Vec<f32> = (0..side / 2)
+            .map(|at| profile(at as f32 + 0.5, side as f32))
+            .collect();
+        let energy = (2.0 * line.iter().map(|value| value * value).sum::<f32>()).powi(2);
+        let thin: Vec<f32> = line.iter().copied().step_by((side / 8).max(1)).collect();
+        let values: Vec<f32> = thin
+            .iter()
+            .flat_map(|a| thin.iter().map(move |b| a * b))
+            .collect();
+        Self {
+            share: (side * side) as f32 / values.len() as f32,
+            values,
+            energy,
+        }
+    }
+
+    /// The expected squared error of a chip of this amplitude, with its dither.
+    fn error(&self, amplitude: f32) -> f32 {
+        let one = |value: &f32| {
+            let exact = amplitude * value;
+            let part = exact - exact.floor();
+            exact * exact + part * (1.0 - part)
+        };
+        self.share * self.values.iter().map(one).sum::<f32>()
+    }
+}
+
+/// [`Window::error`] of amplitudes from 0 to `most`, tabulated.
+struct Errors {
+    table: Vec<f32>,
+    per_unit: f32,
+}
+
+impl Errors {
+    const STEPS: usize = 256;
+
+    fn new(window: &Window, most: f32) -> Self {
+        let per_unit = Self::STEPS as f32 / most;
+        let table = (0..=Self::STEPS)
+            .map(|step| window.error(step as f32 / per_unit))
+            .collect();
+        Self { table, per_unit }
+    }
+
+    fn at(&self, amplitude: f32) -> f32 {
+        self.table[((amplitude * self.per_unit + 0.5) as usize).min(Self::STEPS)]
+    }
 }
 
 /// Per chip of a row, the mean absolute difference of neighbours.
