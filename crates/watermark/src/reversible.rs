@@ -30,6 +30,7 @@ use choices::Choices;
 use coding::{Scheme, hide, reveal};
 use fit::Sampling;
 use lattice::{Lattice, MIN_SIDE};
+use parameters::{SCHEME_BITS, scheme_bits};
 use predict::Weights;
 use stack::Stack;
 use table::SLOPES;
@@ -41,9 +42,6 @@ const USUAL_SLOPE: usize = 40;
 
 /// How often embedding tries again when less fitted in than was estimated.
 const TRIES: usize = 12;
-
-/// Slopes are sought by every so many of the samples that were looked at.
-const ROUGHLY: usize = 2;
 
 /// How much more than the rest the last slope should carry, by the estimate. Too little costs
 /// time, too much leaves the last samples unused.
@@ -105,27 +103,25 @@ pub fn embed(plane: &mut Plane, frozen: &Frozen, payload: &[u8]) -> Result<Param
         });
     }
     let wanted = message.len() as f64 * 32.0;
-    let max = plane.max();
     let mut lattice = Lattice::new(plane, frozen);
     let weights = fit::weights(&mut lattice);
-    let samplings = [0, 1].map(|colour| Sampling::new(&mut lattice, colour, weights, max));
+    let samplings = [0, 1].map(|colour| Sampling::new(&mut lattice, colour, weights));
     let models = [samplings[0].models(), samplings[1].models()];
     let estimate = |slope: usize| {
-        let bits = [0, 1]
-            .map(|colour| Scheme::fitted(slope, models[colour], &samplings[colour], ROUGHLY).1);
+        let bits = [0, 1].map(|colour| samplings[colour].gain(slope, &models[colour]));
         bits[0] + bits[1]
     };
     let mut slope = first_slope(wanted, (0, SLOPES - 1), USUAL_SLOPE, estimate);
     for _ in 0..TRIES {
         let mut stack = Stack::of_message(message.clone());
-        let (even, _) = Scheme::fitted(slope, models[0], &samplings[0], 1);
+        let (even, _) = Scheme::fitted(slope, models[0], &samplings[0], None);
         let mut schemes = [even, Scheme::IDLE];
-        let mut choices = Choices::new(even, max);
+        let mut choices = Choices::new(even, lattice.max());
         let (mut passed, all) = hide(&mut lattice, 0, weights, &mut choices, &mut stack);
         let mut done = !all;
         if all {
             lattice.mirror(0);
-            let odd = hide_rest(&mut lattice, weights, max, slope, &mut stack);
+            let odd = hide_rest(&mut lattice, weights, &even, &mut stack);
             if let Some((scheme, more)) = odd {
                 schemes[1] = scheme;
                 passed += more;
@@ -174,11 +170,10 @@ pub fn extract(
         if plane.width() < MIN_SIDE || plane.height() < MIN_SIDE {
             return Err(ExtractError::Altered);
         }
-        let max = plane.max();
         let lattice = lattice.insert(Lattice::new(plane, frozen));
         let even: usize = (0..lattice.height()).map(|y| lattice.count(0, y)).sum();
         for (colour, passed) in [(1, passed.saturating_sub(even)), (0, passed.min(even))] {
-            let mut choices = Choices::new(parameters.schemes[colour], max);
+            let mut choices = Choices::new(parameters.schemes[colour], lattice.max());
             reveal(
                 lattice,
                 colour,
@@ -201,26 +196,38 @@ pub fn extract(
 }
 
 impl Scheme {
-    /// The models that gain at a slope, and the bits they gain.
+    /// The models that gain at a slope, and the bits they gain; the even colour's scheme is
+    /// given for that of the odd one.
     fn fitted(
         slope: usize,
         models: [Option<model::Model>; predict::CLASSES],
         sampling: &Sampling,
-        step: usize,
+        even: Option<&Self>,
     ) -> (Self, f64) {
         let mut scheme = Self {
             slope: slope as u8,
             models,
         };
-        let bits = sampling.capacity(&scheme, step);
-        let mut sum = 0.0;
-        for (model, bits) in scheme.models.iter_mut().zip(bits) {
-            if bits > 0.0 {
-                sum += bits;
-            } else {
+        let gains = sampling.capacity(&scheme, 1);
+        for (model, gain) in scheme.models.iter_mut().zip(gains) {
+            if gain <= 0.0 {
                 *model = None;
             }
         }
+        // Half of the room for the first, all that is left for the second.
+        let room = match even {
+            Some(even) => SCHEME_BITS - scheme_bits(even, None),
+            None => SCHEME_BITS / 2,
+        };
+        while scheme_bits(&scheme, even) > room {
+            let used = (0..models.len()).filter(|class| scheme.models[*class].is_some());
+            let Some(least) = used.min_by(|a, b| gains[*a].total_cmp(&gains[*b])) else {
+                break;
+            };
+            scheme.models[least] = None;
+        }
+        let kept = scheme.models.iter().zip(gains);
+        let sum = kept.filter_map(|(model, gain)| model.map(|_| gain)).sum();
         (scheme, sum)
     }
 }
@@ -230,11 +237,11 @@ impl Scheme {
 fn hide_rest(
     lattice: &mut Lattice,
     weights: Weights,
-    max: u16,
-    slope: usize,
+    even: &Scheme,
     stack: &mut Stack,
 ) -> Option<(Scheme, usize)> {
-    let sampling = Sampling::new(lattice, 1, weights, max);
+    let slope = usize::from(even.slope);
+    let sampling = Sampling::new(lattice, 1, weights);
     let models = sampling.models();
     let rest = stack.words.len() as f64 * 32.0 + 32.0;
     let last = (slope + 24).min(SLOPES - 1);
@@ -242,12 +249,12 @@ fn hide_rest(
         rest * MARGIN,
         (slope.saturating_sub(24), last),
         slope,
-        |slope| Scheme::fitted(slope, models, &sampling, ROUGHLY).1,
+        |slope| sampling.gain(slope, &models),
     );
     let before = (lattice.colour(1).to_vec(), stack.clone());
     while odd <= last {
-        let (scheme, _) = Scheme::fitted(odd, models, &sampling, 1);
-        let mut choices = Choices::new(scheme, max);
+        let (scheme, _) = Scheme::fitted(odd, models, &sampling, Some(even));
+        let mut choices = Choices::new(scheme, lattice.max());
         let (passed, all) = hide(lattice, 1, weights, &mut choices, stack);
         if !all {
             return Some((scheme, passed));

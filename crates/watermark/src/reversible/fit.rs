@@ -12,6 +12,9 @@ use super::predict::{self, CLASSES, PHASES, Predictions, Weights};
 /// more than these.
 const LOOKED_AT: std::ops::RangeInclusive<usize> = 1 << 13..=1 << 14;
 
+/// Slopes are sought by every so many of the samples that were looked at.
+const ROUGHLY: usize = 2;
+
 /// What an error outside the model's reach counts for, ln(1/500).
 const OUTSIDE: f32 = -6.2;
 
@@ -107,7 +110,8 @@ pub(super) struct Sampling {
 }
 
 impl Sampling {
-    pub(super) fn new(lattice: &mut Lattice, colour: usize, weights: Weights, max: u16) -> Self {
+    pub(super) fn new(lattice: &mut Lattice, colour: usize, weights: Weights) -> Self {
+        let max = lattice.max();
         let stride = stride(lattice, colour);
         let mut predictions = Predictions::default();
         let mut seen = Vec::with_capacity(2 * LOOKED_AT.end());
@@ -169,6 +173,16 @@ impl Sampling {
             bits[usize::from(context >> 3)] += f64::from(choices.bits(place));
         }
         bits.map(|bits| bits * self.factor * step as f64)
+    }
+
+    /// About the bits that the colour takes at a slope, of the classes that gain.
+    pub(super) fn gain(&self, slope: usize, models: &[Option<Model>; CLASSES]) -> f64 {
+        let scheme = Scheme {
+            slope: slope as u8,
+            models: *models,
+        };
+        let gains = self.capacity(&scheme, ROUGHLY);
+        gains.iter().filter(|gain| **gain > 0.0).sum()
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) const MIN_SIDE: usize = 4;
 pub(super) struct Lattice {
     width: usize,
     height: usize,
+    max: u16,
     stride: usize,
     colours: [Vec<u16>; 2],
     /// Which samples are frozen, as the colours are; empty when none is.
@@ -35,6 +36,7 @@ impl Lattice {
         let mut lattice = Self {
             width,
             height,
+            max: plane.max(),
             stride,
             colours: [vec![0; size], vec![0; size]],
             frozen: [Vec::new(), Vec::new()],
@@ -95,6 +97,12 @@ impl Lattice {
         self.colours[colour].copy_from_slice(samples);
     }
 
+    /// The largest sample that is allowed.
+    pub(super) fn max(&self) -> u16 {
+        self.max
+    }
+
+    /// Rows.
     pub(super) fn height(&self) -> usize {
         self.height
     }

@@ -1,7 +1,7 @@
 //! What extraction must be told, and its wire form.
 
 use super::coding::Scheme;
-use super::model::{Model, SHAPES};
+use super::model::{Model, SCALES, SHAPES};
 use super::predict::{CLASSES, Weights};
 use super::table::SLOPES;
 
@@ -34,32 +34,21 @@ pub enum ParametersError {
 
 impl Parameters {
     /// Length of the longest wire form, in bytes.
-    pub const MAX_BYTES: usize = 1 + 8 + 4 + 4 + 5 + 2 * (1 + 4 + 40);
+    pub const MAX_BYTES: usize = 64;
 
     /// Writes them: version, then fields of whole bits, the first bit of a byte its highest.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bits = Writer(vec![VERSION], 0);
+        let mut bits = Writer::default();
+        bits.put(u64::from(VERSION), 8);
         bits.put(self.state, 64);
         bits.put(u64::from(self.length), 32);
         bits.put(u64::from(self.passed), 32);
         for weight in [self.weights.beside, self.weights.wide, self.weights.tall] {
             bits.put((weight + Weights::LIMIT) as u64, 12);
         }
-        for scheme in &self.schemes {
-            let used = scheme.models.iter().any(Option::is_some);
-            bits.put(u64::from(used), 1);
-            if !used {
-                continue;
-            }
-            bits.put(u64::from(scheme.slope), 8);
-            for model in scheme.models {
-                bits.put(u64::from(model.is_some()), 1);
-            }
-            for model in scheme.models.into_iter().flatten() {
-                bits.put(u64::from(model.scale), 7);
-                bits.put(u64::from(model.shape), 3);
-            }
-        }
+        let [even, odd] = &self.schemes;
+        write_scheme(&mut bits, even, None);
+        write_scheme(&mut bits, odd, Some(even));
         bits.0
     }
 
@@ -88,27 +77,9 @@ impl Parameters {
             wide: weight()?,
             tall: weight()?,
         };
-        let mut schemes = [Scheme::IDLE; 2];
-        for scheme in &mut schemes {
-            if bits.take(1)? == 0 {
-                continue;
-            }
-            scheme.slope = bits.take(8)? as u8;
-            if usize::from(scheme.slope) >= SLOPES {
-                return None;
-            }
-            let used = bits.take(CLASSES as u32)?;
-            if used == 0 {
-                return None;
-            }
-            for (class, model) in scheme.models.iter_mut().enumerate() {
-                if used >> (CLASSES - 1 - class) & 1 == 1 {
-                    let scale = bits.take(7)? as u8;
-                    let shape = bits.take(SHAPES.ilog2())? as u8;
-                    *model = Some(Model { scale, shape });
-                }
-            }
-        }
+        let even = read_scheme(bits, None)?;
+        let odd = read_scheme(bits, Some(&even))?;
+        let schemes = [even, odd];
         Some(Self {
             weights,
             schemes,
@@ -119,24 +90,131 @@ impl Parameters {
     }
 }
 
-/// Bytes, and the bits used of the last one (0: all).
-struct Writer(Vec<u8>, u32);
+/// Bits that are left for the two schemes.
+pub(super) const SCHEME_BITS: usize = 8 * Parameters::MAX_BYTES - (8 + 64 + 32 + 32 + 36);
 
-impl Writer {
-    fn put(&mut self, value: u64, count: u32) {
-        for i in (0..count).rev() {
-            if self.1 == 0 {
-                self.0.push(0);
-            }
-            if let Some(last) = self.0.last_mut() {
-                *last |= ((value >> i & 1) as u8) << (7 - self.1);
-            }
-            self.1 = (self.1 + 1) % 8;
+/// Bits that a scheme takes; that of the odd colour is told by its difference from the other.
+pub(super) fn scheme_bits(scheme: &Scheme, even: Option<&Scheme>) -> usize {
+    let mut bits = Writer::default();
+    write_scheme(&mut bits, scheme, even);
+    bits.1
+}
+
+/// How many classes follow, the slope, and for each class a bit and maybe its model.
+fn write_scheme(bits: &mut Writer, scheme: &Scheme, even: Option<&Scheme>) {
+    let last = scheme.models.iter().rposition(Option::is_some);
+    let count = last.map_or(0, |last| last + 1);
+    bits.put(count as u64, 6);
+    if count == 0 {
+        return;
+    }
+    bits.put(u64::from(scheme.slope), 8);
+    let mut guess = Guess::new(even);
+    for (class, model) in scheme.models.iter().enumerate().take(count) {
+        bits.put(u64::from(model.is_some()), 1);
+        if let Some(model) = model {
+            let (like, rice) = guess.of(class);
+            bits.put_signed(i32::from(model.scale) - i32::from(like.scale), rice);
+            bits.put_signed(i32::from(model.shape) - i32::from(like.shape), 0);
+            guess.before = Some((class, *model));
         }
     }
 }
 
-/// Bytes, and the bits taken.
+fn read_scheme(bits: &mut Reader<'_>, even: Option<&Scheme>) -> Option<Scheme> {
+    let mut scheme = Scheme::IDLE;
+    let count = bits.take(6)? as usize;
+    if count == 0 {
+        return Some(scheme);
+    }
+    scheme.slope = bits.take(8)? as u8;
+    if usize::from(scheme.slope) >= SLOPES || count > CLASSES {
+        return None;
+    }
+    let mut guess = Guess::new(even);
+    for class in 0..count {
+        if bits.take(1)? == 1 {
+            let (like, rice) = guess.of(class);
+            let scale = i32::from(like.scale) + bits.take_signed(rice)?;
+            let shape = i32::from(like.shape) + bits.take_signed(0)?;
+            let model = Model {
+                scale: u8::try_from(scale)
+                    .ok()
+                    .filter(|s| usize::from(*s) < SCALES)?,
+                shape: u8::try_from(shape)
+                    .ok()
+                    .filter(|s| usize::from(*s) < SHAPES)?,
+            };
+            scheme.models[class] = Some(model);
+            guess.before = Some((class, model));
+        }
+    }
+    // The last class that is listed is used, or it would not be listed.
+    scheme.models[count - 1].map(|_| scheme)
+}
+
+/// What a model is likely to be.
+struct Guess<'a> {
+    even: Option<&'a Scheme>,
+    before: Option<(usize, Model)>,
+}
+
+impl<'a> Guess<'a> {
+    fn new(even: Option<&'a Scheme>) -> Self {
+        Self { even, before: None }
+    }
+
+    /// Near the same class of the other colour, or else half an octave a class above the one
+    /// before; and how many low bits of the difference are written as they are.
+    fn of(&self, class: usize) -> (Model, u32) {
+        if let Some(model) = self.even.and_then(|even| even.models[class]) {
+            return (model, 0);
+        }
+        let (before, model) = self.before.unwrap_or((
+            0,
+            Model {
+                scale: 12,
+                shape: 3,
+            },
+        ));
+        let scale = usize::from(model.scale) + 4 * (class - before);
+        let model = Model {
+            scale: scale.min(SCALES - 1) as u8,
+            ..model
+        };
+        (model, 2)
+    }
+}
+
+/// Bytes, and how many bits of them are used.
+#[derive(Default)]
+struct Writer(Vec<u8>, usize);
+
+impl Writer {
+    fn put(&mut self, value: u64, count: u32) {
+        for i in (0..count).rev() {
+            if self.1.is_multiple_of(8) {
+                self.0.push(0);
+            }
+            if let Some(last) = self.0.last_mut() {
+                *last |= ((value >> i & 1) as u8) << (7 - self.1 % 8);
+            }
+            self.1 += 1;
+        }
+    }
+
+    /// Rice's code of 0, −1, 1, −2, 2 …: the high part as ones and a zero, then the low bits.
+    fn put_signed(&mut self, value: i32, low: u32) {
+        let folded = (value << 1 ^ value >> 31) as u32;
+        for _ in 0..folded >> low {
+            self.put(1, 1);
+        }
+        self.put(0, 1);
+        self.put(u64::from(folded), low);
+    }
+}
+
+/// Bytes, and how many bits of them were taken.
 struct Reader<'a>(&'a [u8], usize);
 
 impl Reader<'_> {
@@ -150,6 +228,15 @@ impl Reader<'_> {
         Some(value)
     }
 
+    fn take_signed(&mut self, low: u32) -> Option<i32> {
+        let mut high = 0u32;
+        while self.take(1)? == 1 {
+            high += 1;
+        }
+        let folded = high.checked_mul(1 << low)? + self.take(low)? as u32;
+        Some((folded >> 1) as i32 ^ -((folded & 1) as i32))
+    }
+
     fn rest_is_zero(&mut self) -> bool {
         while let Some(bit) = self.take(1) {
             if bit != 0 {
@@ -157,5 +244,62 @@ impl Reader<'_> {
             }
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn scheme() -> impl Strategy<Value = Scheme> {
+        let model =
+            (0..SCALES as u8, 0..SHAPES as u8).prop_map(|(scale, shape)| Model { scale, shape });
+        let models = proptest::collection::vec(proptest::option::weighted(0.2, model), CLASSES);
+        (0..SLOPES as u8, models).prop_map(|(slope, models)| {
+            let mut scheme = Scheme::IDLE;
+            scheme.models.copy_from_slice(&models);
+            if scheme.models.iter().any(Option::is_some) {
+                scheme.slope = slope;
+            }
+            scheme
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_wire_form_is_read_as_it_was_written(
+            schemes in [scheme(), scheme()],
+            weights in [-1024i16..=1024, -1024i16..=1024, -1024i16..=1024],
+            (passed, length, state) in any::<(u32, u32, u64)>(),
+        ) {
+            let [beside, wide, tall] = weights;
+            let weights = Weights { beside, wide, tall };
+            let parameters = Parameters { weights, schemes, passed, length, state };
+            let mut bytes = parameters.to_bytes();
+            prop_assert_eq!(&Parameters::from_bytes(&bytes), &Ok(parameters.clone()));
+            bytes.push(0);
+            prop_assert_eq!(Parameters::from_bytes(&bytes), Ok(parameters));
+            bytes.push(1);
+            prop_assert_eq!(Parameters::from_bytes(&bytes), Err(ParametersError::Damaged));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            if let Ok(parameters) = Parameters::from_bytes(&bytes) {
+                let again = Parameters::from_bytes(&parameters.to_bytes());
+                prop_assert_eq!(again, Ok(parameters));
+            }
+        }
+    }
+
+    #[test]
+    fn other_versions_are_refused() {
+        assert_eq!(
+            Parameters::from_bytes(&[2, 0]),
+            Err(ParametersError::Version(2))
+        );
+        assert_eq!(Parameters::from_bytes(&[]), Err(ParametersError::Damaged));
     }
 }
