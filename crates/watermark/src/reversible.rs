@@ -214,17 +214,19 @@ impl Scheme {
                 *model = None;
             }
         }
-        // Half of the room for the first, all that is left for the second.
+        // Three fifths of the room for the first, all that is left for the second.
         let room = match even {
             Some(even) => SCHEME_BITS - scheme_bits(even, None),
-            None => SCHEME_BITS / 2,
+            None => SCHEME_BITS * 3 / 5,
         };
-        while scheme_bits(&scheme, even) > room {
-            let used = (0..models.len()).filter(|class| scheme.models[*class].is_some());
-            let Some(least) = used.min_by(|a, b| gains[*a].total_cmp(&gains[*b])) else {
+        let mut order: Vec<usize> = (0..models.len()).collect();
+        order.sort_by(|a, b| gains[*a].total_cmp(&gains[*b]));
+        order.retain(|class| scheme.models[*class].is_some());
+        for class in order {
+            if scheme_bits(&scheme, even) <= room {
                 break;
-            };
-            scheme.models[least] = None;
+            }
+            scheme.models[class] = None;
         }
         let kept = scheme.models.iter().zip(gains);
         let sum = kept.filter_map(|(model, gain)| model.map(|_| gain)).sum();

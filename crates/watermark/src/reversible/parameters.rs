@@ -34,7 +34,7 @@ pub enum ParametersError {
 
 impl Parameters {
     /// Length of the longest wire form, in bytes.
-    pub const MAX_BYTES: usize = 64;
+    pub const MAX_BYTES: usize = 72;
 
     /// Writes them: version, then fields of whole bits, the first bit of a byte its highest.
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -164,25 +164,27 @@ impl<'a> Guess<'a> {
         Self { even, before: None }
     }
 
-    /// Near the same class of the other colour, or else half an octave a class above the one
-    /// before; and how many low bits of the difference are written as they are.
+    /// As far from the same class of the other colour as the class before, or else half an octave
+    /// a class above the one before; and how many low bits of the difference are written as they
+    /// are.
     fn of(&self, class: usize) -> (Model, u32) {
-        if let Some(model) = self.even.and_then(|even| even.models[class]) {
-            return (model, 0);
-        }
-        let (before, model) = self.before.unwrap_or((
-            0,
-            Model {
-                scale: 12,
-                shape: 3,
-            },
-        ));
-        let scale = usize::from(model.scale) + 4 * (class - before);
-        let model = Model {
-            scale: scale.min(SCALES - 1) as u8,
-            ..model
+        let of_even = |class: usize| self.even.and_then(|even| even.models[class]);
+        let (scale, shape, low) = match (of_even(class), self.before) {
+            (Some(model), before) => {
+                let shift = before.and_then(|(class, before)| {
+                    let even = of_even(class)?;
+                    Some(i32::from(before.scale) - i32::from(even.scale))
+                });
+                (i32::from(model.scale) + shift.unwrap_or(0), model.shape, 1)
+            }
+            (None, Some((before, model))) => {
+                let scale = i32::from(model.scale) + 4 * (class - before) as i32;
+                (scale, model.shape, 2)
+            }
+            (None, None) => (12, 3, 2),
         };
-        (model, 2)
+        let scale = scale.clamp(0, SCALES as i32 - 1) as u8;
+        (Model { scale, shape }, low)
     }
 }
 
