@@ -1,11 +1,15 @@
 //! Content protection, measured: `cargo xtask bench content`.
 
 mod accusations;
+mod baselines;
 mod compression;
 mod images;
+mod localisation;
 mod peers;
 mod plan;
+mod reliability;
 mod report;
+mod synthetic;
 mod tracing;
 
 use std::fs;
@@ -45,6 +49,8 @@ fn measure(plan: &Plan) -> Result<Report> {
         Err(error) => (None, Some(format!("{error:#}"))),
     };
     let compression = compression::measure(plan, &images, peers, &progress)?;
+    let reliability = reliability::measure(plan, &images, &progress)?;
+    let localisation = localisation::measure(plan, &images, &progress)?;
     let traced = tracing::measure(plan, &images, &progress)?;
     let false_accusations = accusations::measure(plan, &images, &progress)?;
     Ok(Report {
@@ -54,6 +60,12 @@ fn measure(plan: &Plan) -> Result<Report> {
         images: rows(&images),
         compression,
         peers_missing,
+        reliability: reliability.gains,
+        rates: reliability.rates,
+        marks: reliability.marks,
+        mark_mpix_per_s: reliability.speed.rate.mark,
+        mark_speed: reliability.speed,
+        localisation,
         tracing: traced.rows,
         tracing_distortion: traced.distortion,
         false_accusations,
@@ -66,7 +78,8 @@ fn read(plan: &Plan) -> Result<Images> {
         return Images::read(&plan.folders, plan.modality_bytes, Vec::new());
     }
     let folders: Vec<_> = peers::pydicom_files().into_iter().collect();
-    Images::read(&folders, plan.modality_bytes, Vec::new())
+    let made = synthetic::images(plan.synthetic);
+    Images::read(&folders, plan.modality_bytes, made)
 }
 
 /// What there is of each modality, real and synthetic apart.

@@ -148,7 +148,11 @@ fn check(marked: &[Plane], mut altered: Vec<Plane>) -> Counts {
             counts.blocks_right = altered.blocks.iter().filter(touched).count();
             // Every changed sample lies in a block that was named.
             let mut left = changed.clone();
-            for index in altered.blocks.iter().flat_map(|block| samples(block, width)) {
+            for index in altered
+                .blocks
+                .iter()
+                .flat_map(|block| samples(block, width))
+            {
                 left[index] = false;
             }
             let complete = !left.contains(&true);

@@ -3,6 +3,8 @@
 use serde::Serialize;
 
 use super::images::Modality;
+use super::localisation::Localisation;
+use super::reliability::{GainRow, MarkRow, RateRow, Speed};
 use super::{accusations, compression, tracing};
 use crate::machine::Machine;
 
@@ -17,6 +19,17 @@ pub(crate) struct Report {
     pub(crate) compression: Vec<compression::Row>,
     /// Why there are no foreign codecs, if there are none.
     pub(crate) peers_missing: Option<String>,
+    /// The reversible engine at each rate, and its gain.
+    pub(crate) reliability: Vec<GainRow>,
+    /// Every reversible scheme at each rate.
+    pub(crate) rates: Vec<RateRow>,
+    /// The reliability mark as it is used.
+    pub(crate) marks: Vec<MarkRow>,
+    /// Million pixels a second and core that are marked; none if no image has room for a mark.
+    pub(crate) mark_mpix_per_s: Option<f64>,
+    /// That, and what else takes time.
+    pub(crate) mark_speed: Speed,
+    pub(crate) localisation: Localisation,
     pub(crate) tracing: Vec<tracing::Row>,
     pub(crate) tracing_distortion: Vec<tracing::DistortionRow>,
     pub(crate) false_accusations: Option<accusations::Figures>,

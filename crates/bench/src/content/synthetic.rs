@@ -16,7 +16,7 @@ use super::images::Modality;
 /// One slice or frame of study `study`. Slices of a study show the same anatomy, which changes slowly from
 /// one to the next; their noise is their own.
 pub(crate) fn image(modality: Modality, study: u64, slice: usize) -> Vec<Plane> {
-    let mut noise = ChaCha8Rng::seed_from_u64(study << 32 | slice as u64 + 1);
+    let mut noise = ChaCha8Rng::seed_from_u64((study << 32) | (slice as u64 + 1));
     let mut anatomy = ChaCha8Rng::seed_from_u64(study << 32);
     let place = slice as f64;
     match modality {
@@ -31,8 +31,10 @@ pub(crate) fn image(modality: Modality, study: u64, slice: usize) -> Vec<Plane> 
 /// `each` images of every modality, each of a study of its own.
 pub(crate) fn images(each: usize) -> Vec<(Modality, Vec<Plane>)> {
     let all = Modality::ALL.into_iter();
-    all.flat_map(|modality| (0..each).map(move |study| (modality, image(modality, study as u64, 0))))
-        .collect()
+    all.flat_map(|modality| {
+        (0..each).map(move |study| (modality, image(modality, study as u64, 0)))
+    })
+    .collect()
 }
 
 #[cfg(test)]
@@ -65,7 +67,10 @@ mod tests {
             Modality::Radiograph,
         ]
         .map(|modality| image(modality, 3, 0).remove(0));
-        assert_eq!([&ct, &mr, &us, &dx].map(|plane| plane.depth()), [12, 12, 8, 12]);
+        assert_eq!(
+            [&ct, &mr, &us, &dx].map(|plane| plane.depth()),
+            [12, 12, 8, 12]
+        );
         // Outside of the field of view a constant; air with noise; soft tissue around water.
         assert!((0.1..0.5).contains(&share(&ct, |v| v == 0)));
         assert!(share(&ct, |v| (974..1174).contains(&v)) > 0.15);

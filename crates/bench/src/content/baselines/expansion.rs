@@ -66,7 +66,12 @@ impl Rule {
 
 /// Puts bits into samples, in the order of carriers, until none is left; gives the location map, compressed.
 /// `None` if there is no room for all.
-pub(super) fn fill(image: &mut Image, carriers: &[Carrier], rule: Rule, bits: &[bool]) -> Option<Vec<u8>> {
+pub(super) fn fill(
+    image: &mut Image,
+    carriers: &[Carrier],
+    rule: Rule,
+    bits: &[bool],
+) -> Option<Vec<u8>> {
     let (mut bits, mut map) = (bits.iter().copied().peekable(), Vec::new());
     for carrier in carriers {
         let Some(bit) = bits.peek().copied() else {
@@ -138,7 +143,11 @@ impl Undo {
 ///
 /// All pairs are ordered by an estimate, which knows room exactly and distortion up to samples that cannot be moved out
 /// of the way; the first ones are then computed exactly.
-pub(super) fn thresholds(image: &Image, carriers: &[Carrier], wanted: usize) -> Option<(f64, Rule)> {
+pub(super) fn thresholds(
+    image: &Image,
+    carriers: &[Carrier],
+    wanted: usize,
+) -> Option<(f64, Rule)> {
     if wanted == 0 {
         return Some((0.0, Rule { low: 0, high: -1 }));
     }
@@ -275,7 +284,9 @@ impl Sums {
 }
 
 /// Sums of all values up to each place.
-fn running<T: Copy + Default + std::ops::Add<Output = T>>(value: impl Fn(usize) -> T) -> [T; ERRORS] {
+fn running<T: Copy + Default + std::ops::Add<Output = T>>(
+    value: impl Fn(usize) -> T,
+) -> [T; ERRORS] {
     let mut sum = T::default();
     std::array::from_fn(|place| {
         sum = sum + value(place);

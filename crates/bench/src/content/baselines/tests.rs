@@ -55,7 +55,10 @@ fn original_and_payload_come_back() {
                 };
                 carried += 1;
                 let Some((restored, found)) = scheme.extract(&marked) else {
-                    panic!("{}: image {number} at {bpp} does not come back", scheme.name());
+                    panic!(
+                        "{}: image {number} at {bpp} does not come back",
+                        scheme.name()
+                    );
                 };
                 assert!(found == payload, "{} {number} {bpp}", scheme.name());
                 assert!(restored == *plane, "{} {number} {bpp}", scheme.name());
@@ -108,16 +111,11 @@ fn later_schemes_distort_less() {
     assert!(thodi < ni, "{thodi} {ni}");
 }
 
+/// Where one value is common and values beside it are free, one pair suffices.
 #[test]
-fn histogram_shifting_changes_no_sample_by_more_than_its_pairs() {
-    let plane = noisy(128, 128, 8, 100, 4, 4);
-    let payload = bits(200, 3);
-    let marked = ni::Ni.embed(&plane, &payload).unwrap();
-    let largest = plane
-        .samples()
-        .iter()
-        .zip(marked.samples())
-        .map(|(a, b)| a.abs_diff(*b))
-        .max();
-    assert_eq!(largest, Some(1));
+fn one_pair_changes_no_sample_by_more_than_one() {
+    let plane = flat(128, 128, 8, 100);
+    let marked = ni::Ni.embed(&plane, &bits(8000, 3)).unwrap();
+    let pairs = plane.samples().iter().zip(marked.samples());
+    assert_eq!(pairs.map(|(a, b)| a.abs_diff(*b)).max(), Some(1));
 }

@@ -31,8 +31,7 @@ impl Canvas {
 
     pub(super) fn into_planes(self) -> Result<Vec<Plane>> {
         let planes = self.planes.into_iter();
-        let planes =
-            planes.map(|samples| Plane::new(self.width, self.height, self.depth, samples));
+        let planes = planes.map(|samples| Plane::new(self.width, self.height, self.depth, samples));
         Ok(planes.collect::<Result<_, _>>()?)
     }
 
@@ -92,7 +91,7 @@ impl Part {
 }
 
 fn below(random: &mut impl Rng, count: usize) -> usize {
-    (u64::from(random.next_u32()) * count as u64 >> 32) as usize
+    ((u64::from(random.next_u32()) * count as u64) >> 32) as usize
 }
 
 /// What is done to an image.

@@ -35,7 +35,10 @@ fn what_was_not_altered_is_not_found() {
     let planes = synthetic::image(Modality::Us, 2, 0);
     let (marked, _) = marked(&planes, 1).unwrap();
     let counts = check(&marked, marked.clone());
-    assert_eq!((counts.found, counts.located, counts.blocks_named), (0, 0, 0));
+    assert_eq!(
+        (counts.found, counts.located, counts.blocks_named),
+        (0, 0, 0)
+    );
 }
 
 #[test]

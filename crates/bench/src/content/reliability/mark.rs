@@ -90,9 +90,7 @@ pub(super) fn measure(group: &Group<'_>, images: &[&Image]) -> Result<MarkRow> {
         psnr_db: mean.psnr_db(),
         mse: mean.mse(),
         largest_error: mean.largest,
-        sachnev_psnr_db: sachnev
-            .psnr_db()
-            .filter(|_| sachnev.images == marks.len()),
+        sachnev_psnr_db: sachnev.psnr_db().filter(|_| sachnev.images == marks.len()),
         exact: true,
     })
 }

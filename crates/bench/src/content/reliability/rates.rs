@@ -187,5 +187,9 @@ fn points_of<'a>(
 }
 
 fn images_of(curves: &[Curve]) -> usize {
-    curves.iter().map(|curve| curve.image + 1).max().unwrap_or(0)
+    curves
+        .iter()
+        .map(|curve| curve.image + 1)
+        .max()
+        .unwrap_or(0)
 }

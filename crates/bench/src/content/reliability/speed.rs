@@ -59,11 +59,14 @@ pub(super) fn measure(groups: &[(Group<'_>, Vec<&Image>)], rounds: usize) -> Res
             }
         }
     }
-    let rows = groups.iter().zip(&times).map(|((group, _), times)| SpeedRow {
-        modality: group.modality,
-        synthetic: group.synthetic,
-        rate: rate(times.iter()),
-    });
+    let rows = groups
+        .iter()
+        .zip(&times)
+        .map(|((group, _), times)| SpeedRow {
+            modality: group.modality,
+            synthetic: group.synthetic,
+            rate: rate(times.iter()),
+        });
     Ok(Speed {
         rows: rows.collect(),
         rate: rate(times.iter().flatten()),

@@ -79,7 +79,9 @@ fn every_scheme_gets_a_row_at_each_rate_and_what_was_carried_came_back() {
     }
     let gains = rates::gains(&group(&[&made]), &curves);
     let of = |scheme: &str, bpp: f64| {
-        let row = rows.iter().find(|row| row.scheme.contains(scheme) && row.bpp == bpp);
+        let row = rows
+            .iter()
+            .find(|row| row.scheme.contains(scheme) && row.bpp == bpp);
         row.and_then(|row| row.psnr_db).unwrap()
     };
     let gain = gains[1].gain_over_sachnev_db.unwrap();

@@ -54,7 +54,9 @@ fn plane(
     for y in 0..height {
         samples.extend((0..width).map(|x| value(x, y).round().clamp(0.0, max) as u16));
     }
-    Plane::new(width, height, depth, samples).into_iter().collect()
+    Plane::new(width, height, depth, samples)
+        .into_iter()
+        .collect()
 }
 
 /// Ellipses scattered over a part of the picture.
@@ -102,7 +104,13 @@ pub(super) fn ct(anatomy: &mut impl Rng, noise: &mut impl Rng, place: f64) -> Ve
         ellipse(-wide * 0.4, -0.05, wide * 0.38, high * 0.55, 60.0),
         ellipse(wide * 0.45, -0.08, wide * 0.22, high * 0.35, 50.0),
     ];
-    shapes.extend(scattered(anatomy, 14, high * 0.6, (0.03, 0.12), (-20.0, 120.0)));
+    shapes.extend(scattered(
+        anatomy,
+        14,
+        high * 0.6,
+        (0.03, 0.12),
+        (-20.0, 120.0),
+    ));
     shapes.push(ellipse(0.0, high * 0.52, 0.11, 0.1, 350.0));
     shapes.push(ellipse(0.0, high * 0.52, 0.07, 0.06, 160.0));
     let shapes: Vec<Ellipse> = (0..)
@@ -120,7 +128,11 @@ pub(super) fn ct(anatomy: &mut impl Rng, noise: &mut impl Rng, place: f64) -> Ve
         }
         let value = tissue(&shapes, -1000.0, x, y, 0.006);
         let body = value > -500.0;
-        let soft = if body { 6.0 * texture.at(column as f64 + place, row as f64) } else { 0.0 };
+        let soft = if body {
+            6.0 * texture.at(column as f64 + place, row as f64)
+        } else {
+            0.0
+        };
         let sigma = sigma * if body { 1.3 - 0.4 * radius } else { 0.8 };
         1024.0 + value + soft + sigma * grain.at(column, row)
     })
@@ -144,7 +156,10 @@ pub(super) fn mr(anatomy: &mut impl Rng, noise: &mut impl Rng, place: f64) -> Ve
         .zip(shapes)
         .map(|(step, shape)| shape.later(place, f64::from(step)))
         .collect();
-    let (folds, coil) = (Texture::new(anatomy, 22.0, 3), Texture::new(anatomy, 260.0, 1));
+    let (folds, coil) = (
+        Texture::new(anatomy, 22.0, 3),
+        Texture::new(anatomy, 260.0, 1),
+    );
     let sigma = between(anatomy, 10.0, 18.0);
     plane(SIDE, SIDE, 12, |column, row| {
         let (x, y) = (column as f64 / 160.0 - 1.0, row as f64 / 160.0 - 1.0);
@@ -216,16 +231,25 @@ pub(super) fn radiograph(anatomy: &mut impl Rng, noise: &mut impl Rng, place: f6
     let border = between(anatomy, 30.0, 90.0) as usize;
     let (lung, spine) = (between(anatomy, 0.24, 0.3), between(anatomy, 0.07, 0.1));
     let lungs = [-0.4, 0.4].map(|x| ellipse(x, -0.1, lung, 0.55, 0.0));
-    let (vessels, broad) = (Texture::new(anatomy, 120.0, 6), Texture::new(anatomy, 700.0, 2));
+    let (vessels, broad) = (
+        Texture::new(anatomy, 120.0, 6),
+        Texture::new(anatomy, 700.0, 2),
+    );
     let grain = Field::noise(noise, WIDTH, HEIGHT, 0.15);
     let pitch = between(anatomy, 21.0, 25.0);
     plane(WIDTH, HEIGHT, 12, |column, row| {
-        let edge = column.min(WIDTH - 1 - column).min(row).min(HEIGHT - 1 - row);
+        let edge = column
+            .min(WIDTH - 1 - column)
+            .min(row)
+            .min(HEIGHT - 1 - row);
         if edge < border {
             return 12.0 + 3.0 * grain.at(column, row);
         }
         let (x, y) = (column as f64 / 768.0 - 1.0, row as f64 / 960.0 - 1.0);
-        let inside = lungs.iter().map(|lung| lung.distance(x, y)).fold(9.0, f64::min);
+        let inside = lungs
+            .iter()
+            .map(|lung| lung.distance(x, y))
+            .fold(9.0, f64::min);
         let air = 1.0 / (1.0 + ((inside - 1.0) * 12.0).exp());
         let ribs = (pitch * (y + 0.35 * x * x) + place).sin().max(0.55) * 220.0;
         let body = 2300.0 - 1350.0 * air + ribs * (0.3 + air);
@@ -242,7 +266,10 @@ pub(super) fn radiograph(anatomy: &mut impl Rng, noise: &mut impl Rng, place: f6
 pub(super) fn colour(anatomy: &mut impl Rng, noise: &mut impl Rng, place: f64) -> Vec<Plane> {
     const WIDTH: usize = 720;
     const HEIGHT: usize = 576;
-    let (broad, vessels) = (Texture::new(anatomy, 220.0, 2), Texture::new(anatomy, 40.0, 4));
+    let (broad, vessels) = (
+        Texture::new(anatomy, 220.0, 2),
+        Texture::new(anatomy, 40.0, 4),
+    );
     let highlights = scattered(anatomy, 12, 0.7, (0.01, 0.05), (0.6, 1.0));
     let tints = [(205.0, 0.12), (110.0, 0.32), (85.0, 0.3)];
     tints

@@ -104,9 +104,8 @@ impl Lattice {
     fn at(&self, x: f64, y: f64) -> f64 {
         let (x, y) = (x / self.cell + 1e3, y / self.cell + 1e3);
         let (column, row) = (x as usize, y as usize);
-        let number = |column: usize, row: usize| {
-            f64::from(self.numbers[row % SIDE * SIDE + column % SIDE])
-        };
+        let number =
+            |column: usize, row: usize| f64::from(self.numbers[row % SIDE * SIDE + column % SIDE]);
         // A smooth step, so that cells show no edges.
         let ease = |t: f64| t * t * (3.0 - 2.0 * t);
         let (right, down) = (ease(x - column as f64), ease(y - row as f64));
