@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use harpo_oblivious::{Error, GenerationInfo, ParamSetId, Seed, Shape, Stack};
+use harpo_protocol::attestation::Attestation;
 use harpo_protocol::audit::Checkpoint;
 use harpo_protocol::deposit::{DepositRequest, DepositStatus, Receipt};
 use harpo_protocol::id::Digest;
@@ -37,6 +38,7 @@ pub fn message(data: &[u8]) -> Outcome {
     }
     [
         read::<Manifest>(data),
+        read::<Attestation>(data),
         read::<TrustInfo>(data),
         read::<Ticket>(data),
         read::<StackDescriptor>(data),

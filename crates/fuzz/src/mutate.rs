@@ -9,7 +9,7 @@ const MAGIC: &[&[u8]] = &[
     b"HPOA",
     b"HPOH",
     b"HPOP",
-    b"HPB1",
+    b"HPB2",
     b"{\"",
     b"\xff\xff\xff\xff",
     b"\0\0\0\0",

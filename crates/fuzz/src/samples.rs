@@ -1,6 +1,7 @@
 //! One good message of each kind.
 
 use harpo_protocol::access::{Obligation, Purpose, Requester};
+use harpo_protocol::attestation::Attestation;
 use harpo_protocol::audit::{AuditHead, Checkpoint};
 use harpo_protocol::cell::Layout;
 use harpo_protocol::deposit::{DepositRequest, DepositStatus, Receipt};
@@ -46,6 +47,7 @@ pub(crate) fn statement_digests() -> Vec<Digest> {
         sign(&trust_info()).digest(),
         sign(&receipt()).digest(),
         sign(&checkpoint()).digest(),
+        sign(&attestation()).digest(),
     ]
 }
 
@@ -59,6 +61,7 @@ pub(crate) fn signed() -> Vec<(&'static str, String)> {
         ("trust_info", sign(&trust_info()).to_json()),
         ("receipt", sign(&receipt()).to_json()),
         ("checkpoint", sign(&checkpoint()).to_json()),
+        ("attestation", sign(&attestation()).to_json()),
     ]
 }
 
@@ -72,6 +75,7 @@ pub(crate) fn messages() -> Vec<(&'static str, String)> {
         ("credential", text(&credential())),
         ("receipt", text(&receipt())),
         ("checkpoint", text(&checkpoint())),
+        ("attestation", text(&attestation())),
         ("release", text(&release())),
         ("release_request", text(&release_request())),
         ("secrets", text(&secrets())),
@@ -206,6 +210,10 @@ fn descriptor() -> StackDescriptor {
     }
 }
 
+pub(crate) fn attestation() -> Attestation {
+    Attestation::of(&manifest())
+}
+
 fn keys() -> GatewayKeys {
     GatewayKeys {
         signing: key().verifying_key(),
@@ -229,6 +237,7 @@ fn trust_info() -> TrustInfo {
         layout: Layout::DEFAULT,
         cloud_url: "https://cloud.example:8443".into(),
         issued: NOW,
+        unmarked_modalities: vec!["US".into()],
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::sync::LazyLock;
 
+use harpo_protocol::attestation::Attestation;
 use harpo_protocol::cell::{CellAddress, Layout, TAG_BYTES, open_cell, seal_cell};
 use harpo_protocol::fragment;
 use harpo_protocol::id::{BundleId, GenerationId};
-use harpo_protocol::pack::{Reader, Writer};
+use harpo_protocol::pack::{Contents, Heads, Writer};
 use harpo_protocol::secret::{ContentKey, PlacementKey};
+use harpo_protocol::sign::Signed;
 use harpo_protocol::wrap::{OpeningKey, SealingKey, Wrapped};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
@@ -22,14 +24,17 @@ pub fn pack(data: &[u8]) -> Outcome {
         return Outcome::Refused;
     };
     let read = unpack(pack, &lengths);
-    if let Some(instances) = &read {
-        let mut writer = Writer::new(Vec::new()).unwrap();
+    if let Some((attestation, instances)) = &read {
+        let mut writer = Writer::new(Vec::new(), Vec::new()).unwrap();
         for (instance, length) in instances.iter().zip(&lengths) {
-            assert_eq!(instance.len() as u64, *length);
-            writer.append(instance).unwrap();
+            let (head, tail, coding, body) = instance;
+            assert!((head.len() + tail.len() + body.len()) as u64 <= *length);
+            writer.append(head, tail, *coding, body).unwrap();
         }
-        let (_, written) = writer.finish().unwrap();
-        assert!(unpack(&written, &lengths).as_ref() == Some(instances));
+        let parts = writer.finish(attestation).unwrap();
+        let written = [parts.front, parts.heads, parts.bodies].concat();
+        let (again, same) = unpack(&written, &lengths).unwrap();
+        assert!(again.digest() == attestation.digest() && same == *instances);
     }
     Outcome::of(&read.ok_or(()))
 }
@@ -42,16 +47,23 @@ fn lengths(data: &[u8]) -> Option<(Vec<u64>, &[u8])> {
     Some((lengths.collect(), pack))
 }
 
-fn unpack(pack: &[u8], lengths: &[u64]) -> Option<Vec<Vec<u8>>> {
-    let mut reader = Reader::new(pack).ok()?;
+/// Head, tail, coding and body.
+type Instance = (Vec<u8>, Vec<u8>, u8, Vec<u8>);
+
+fn unpack(pack: &[u8], lengths: &[u64]) -> Option<(Signed<Attestation>, Vec<Instance>)> {
+    let contents = Contents::read(pack, pack.len() as u64, lengths).ok()?;
+    let mut heads = Heads::new(&pack[contents.heads_at as usize..], &contents).ok()?;
+    let mut bodies = &pack[contents.bodies_at as usize..];
+    assert!(contents.end() <= pack.len() as u64);
     let mut instances = Vec::new();
-    loop {
-        match reader.next(lengths.get(instances.len()).copied()) {
-            Ok(Some(instance)) => instances.push(instance),
-            Ok(None) => return Some(instances),
-            Err(_) => return None,
-        }
+    for entry in &contents.entries {
+        let (head, tail) = heads.next(entry).ok()?;
+        let (body, rest) = bodies.split_at(entry.body as usize);
+        instances.push((head, tail, entry.coding, body.to_vec()));
+        bodies = rest;
     }
+    heads.finish().ok()?;
+    Some((contents.attestation, instances))
 }
 
 pub(crate) const BUNDLE: BundleId = BundleId([3; 16]);

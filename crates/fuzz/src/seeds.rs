@@ -85,16 +85,27 @@ const TEXTS: &[(&str, &str)] = &[
 ];
 
 fn sealed_seeds(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
-    let instances: [&[u8]; 3] = [&[0; 5000], b"incompressible", b""];
-    let mut writer = Writer::new(Vec::new()).unwrap();
-    let mut input = vec![instances.len() as u8];
-    for instance in instances {
-        writer.append(instance).unwrap();
-        input.extend_from_slice(&(instance.len() as u32).to_le_bytes());
+    // Head, tail, body, and pixels that the body does not code.
+    type Parts = (&'static [u8], &'static [u8], &'static [u8], u32);
+    let instances: [Parts; 3] = [
+        (&[0; 500], b"tail", b"body", 1000),
+        (b"whole", b"", b"", 0),
+        (b"", b"", b"", 0),
+    ];
+    for (name, instances) in [("three_instances", &instances[..]), ("empty", &[])] {
+        let mut writer = Writer::new(Vec::new(), Vec::new()).unwrap();
+        let mut input = vec![instances.len() as u8];
+        for (head, tail, body, more) in instances {
+            writer.append(head, tail, 2, body).unwrap();
+            let stored = (head.len() + tail.len() + body.len()) as u32;
+            input.extend_from_slice(&(stored + more).to_le_bytes());
+        }
+        let attestation = samples::key().sign(&samples::attestation());
+        let parts = writer.finish(&attestation).unwrap();
+        let padding = vec![0; 9];
+        let pack = [input, parts.front, parts.heads, parts.bodies, padding];
+        add("pack", name, pack.concat());
     }
-    let (_, pack) = writer.finish().unwrap();
-    add("pack", "three_instances", [input, pack].concat());
-    add("pack", "empty", b"\0HPB1\xff".to_vec());
 
     for (name, last) in [("first", false), ("last", true)] {
         let chunk = b"chunk".to_vec();

@@ -9,6 +9,8 @@ use harpo_protocol::Malformed;
 use harpo_service::config::{AdminConfig, ConfigError, LogConfig};
 use serde::Deserialize;
 
+use crate::content::pipeline::Bounds;
+
 /// Name of the file in the party's folder.
 pub const FILE: &str = "gateway.toml";
 
@@ -33,6 +35,9 @@ pub struct GatewayConfig {
     /// Sending.
     #[serde(default)]
     pub outsource: OutsourceSection,
+    /// Marking, coding and opening bundles.
+    #[serde(default)]
+    pub sealing: SealingSection,
     /// Fetching.
     #[serde(default)]
     pub consult: ConsultSection,
@@ -118,6 +123,26 @@ impl Default for OutsourceSection {
     }
 }
 
+/// `[sealing]`: one bundle that is sealed or opened.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SealingSection {
+    /// Threads; 0 is one for each processor.
+    pub threads: usize,
+    /// Memory for the instances under way. One that needs more, about eight times its size, is worked
+    /// on alone.
+    pub memory_mib: u64,
+}
+
+impl Default for SealingSection {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            memory_mib: 256,
+        }
+    }
+}
+
 /// `[consult]`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -186,6 +211,8 @@ pub struct Figures {
     pub object_bytes: u64,
     /// `web.max_request_mib`.
     pub request_bytes: u64,
+    /// `sealing`.
+    pub bounds: Bounds,
 }
 
 impl GatewayConfig {
@@ -224,6 +251,22 @@ impl GatewayConfig {
             cache_bytes: mebibytes("consult.cache_max_mib", consult.cache_max_mib)?,
             object_bytes: mebibytes("dicom.max_object_mib", dicom.max_object_mib)?,
             request_bytes: mebibytes("web.max_request_mib", self.web.max_request_mib)?,
+            bounds: self.sealing.bounds()?,
+        })
+    }
+}
+
+impl SealingSection {
+    fn bounds(&self) -> Result<Bounds, Malformed> {
+        let threads = match self.threads {
+            // What a container is limited to, where the system can tell.
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        count("sealing.threads", threads)?;
+        Ok(Bounds {
+            threads,
+            memory_bytes: mebibytes("sealing.memory_mib", self.memory_mib)?,
         })
     }
 }

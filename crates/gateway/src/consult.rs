@@ -37,6 +37,7 @@ use tracing::info;
 
 use crate::cloud_client::{CloudClient, ConnectError};
 use crate::content::export::UntraceableSet;
+use crate::content::pipeline::Bounds;
 use crate::hints::{HintError, Hints, Source};
 use crate::open::OpenError;
 use crate::party::Party;
@@ -125,6 +126,8 @@ pub struct Settings {
     pub failure_holdoff: Duration,
     /// Oblivious retrievals at once: each needs memory for its queries.
     pub retrievals_at_once: usize,
+    /// Threads and memory for opening one bundle.
+    pub bounds: Bounds,
 }
 
 /// The consulting side of a gateway. Clones share it.
@@ -146,6 +149,7 @@ struct Inner {
     failure_holdoff: Duration,
     retrievals: Semaphore,
     openings: Semaphore,
+    bounds: Bounds,
     decisions: Remembered<(Requester, BundleId), ()>,
     located: Remembered<(Requester, String), Vec<BundleId>>,
     failures: Remembered<BundleId, Arc<ConsultError>>,
@@ -178,6 +182,7 @@ impl Consult {
             failure_holdoff: settings.failure_holdoff,
             retrievals: Semaphore::new(settings.retrievals_at_once.max(1)),
             openings: Semaphore::new(OPENED_AT_ONCE),
+            bounds: settings.bounds,
             decisions: Remembered::default(),
             located: Remembered::default(),
             failures: Remembered::default(),

@@ -2,26 +2,30 @@
 //! one before.
 
 use std::fs::File;
-use std::io::{self, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use harpo_protocol::attestation::Attestation;
 use harpo_protocol::cell::{CellAddress, Layout, open_cell};
 use harpo_protocol::domain::sha256;
 use harpo_protocol::fragment;
 use harpo_protocol::id::BundleId;
 use harpo_protocol::identity::Credential;
 use harpo_protocol::manifest::{Instance, Manifest};
-use harpo_protocol::pack;
+use harpo_protocol::pack::{self, Contents, Entry, Heads};
 use harpo_protocol::release::{Access, Release, Secrets, Source};
 use harpo_protocol::retrieval::classes;
-use harpo_protocol::secret::{ContentKey, PlacementKey};
+use harpo_protocol::secret::{ContentKey, MarkKey, PlacementKey};
 use harpo_protocol::sign::{Signed, Verified, VerifyingKey};
 use harpo_protocol::stack::StackDescriptor;
 use harpo_protocol::time::Timestamp;
 use harpo_protocol::wrap::OpeningKey;
 use harpo_protocol::{Malformed, Rejected};
+
+use crate::content::coding::{self, Decoded, Marker};
+use crate::content::pipeline::{self, Bounds};
 
 /// How far a producer's clock may be behind trust's (10.1).
 const CLOCK_SKEW: Duration = Duration::from_secs(600);
@@ -59,6 +63,18 @@ pub enum OpenError {
     /// The pack does not hold what the manifest says.
     #[error("the contents do not match the manifest")]
     Pack(#[from] pack::ReadError),
+    /// The producer did not sign the attestation that its marks name.
+    #[error("the attestation was not signed by the producer")]
+    Attestation(#[source] Rejected),
+    /// An instance's pixels or marks are not what a producer makes.
+    #[error("instance {uid} does not open")]
+    Decode {
+        /// Its SOPInstanceUID.
+        uid: String,
+        /// Why.
+        #[source]
+        source: coding::DecodeError,
+    },
     /// An instance is not the one that the producer signed for.
     #[error("instance {0} differs from the digest that its producer signed")]
     Instance(String),
@@ -209,9 +225,25 @@ pub fn distinct_slots(secrets: &Secrets) -> Vec<(harpo_protocol::id::GenerationI
     slots.into_iter().collect()
 }
 
+/// Memory that an instance takes while it is opened, in multiples of its length: coding, planes with
+/// and without the mark, what the mark's engine notes of them, and the file.
+const WORKING: u64 = 8;
+
+/// What was found in a bundle beside its instances.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The producer's, verified, and of this bundle.
+    pub attestation: Signed<Attestation>,
+    /// Instances all of whose frames carried the producer's reliability mark, and were as it says.
+    pub authentic: u64,
+    /// Instances that came without marks, or with some only.
+    pub unmarked: u64,
+}
+
 /// Takes verified fragments in any order, then gives the instances.
 pub struct Opener {
     manifest: Arc<Verified<Manifest>>,
+    producer: VerifyingKey,
     key: ContentKey,
     layout: Layout,
     pack: File,
@@ -219,9 +251,11 @@ pub struct Opener {
 }
 
 impl Opener {
-    /// `scratch` takes the pack; it is not encrypted, like the local cache beside it.
+    /// `producer` is the key that verified the manifest; `scratch` takes the pack, which is not
+    /// encrypted, like the local cache beside it.
     pub fn new(
         manifest: Arc<Verified<Manifest>>,
+        producer: VerifyingKey,
         key: ContentKey,
         layout: Layout,
         scratch: File,
@@ -229,6 +263,7 @@ impl Opener {
         let have = vec![false; manifest.fragments.len()];
         Self {
             manifest,
+            producer,
             key,
             layout,
             pack: scratch,
@@ -276,34 +311,130 @@ impl Opener {
         Ok(())
     }
 
-    /// Hands each instance to `keep`, verified, in manifest order (10.1: pack, lengths, digests).
+    /// Hands each instance to `keep`, verified, in manifest order (10.1: pack, attestation, marks,
+    /// lengths, digests). Several are decoded at once, within `bounds`.
     pub fn finish(
         self,
+        bounds: &Bounds,
         mut keep: impl FnMut(&Instance, &[u8]) -> io::Result<()>,
-    ) -> Result<(), OpenError> {
+    ) -> Result<Found, OpenError> {
         let missing = self.have.iter().filter(|have| !**have).count();
         if missing > 0 {
             return Err(OpenError::Incomplete(missing));
         }
-        let mut file = self.pack;
-        file.flush()?;
-        file.seek(SeekFrom::Start(0))?;
-        let mut reader = pack::Reader::new(BufReader::with_capacity(1 << 20, file))?;
-        for (_, instance) in self.manifest.instances() {
-            let bytes = reader
-                .next(Some(instance.bytes))?
-                .ok_or(OpenError::Unfit("the pack ends before the last instance"))?;
-            if sha256(&bytes) != instance.sha256 {
-                return Err(OpenError::Instance(instance.sop_instance_uid.clone()));
-            }
-            keep(instance, &bytes)?;
-        }
-        match reader.next(None)? {
-            None => Ok(()),
-            Some(_) => Err(OpenError::Unfit(
+        let instances: Vec<&Instance> = self.manifest.instances().map(|(_, i)| i).collect();
+        let contents = self.contents(&instances)?;
+        let attestation = contents
+            .attestation
+            .verify(&self.producer)
+            .map_err(OpenError::Attestation)?;
+        attestation.agrees(&self.manifest)?;
+        let statement = contents.attestation.digest();
+        let (bundle, origin) = (self.manifest.bundle, self.manifest.origin);
+        let mark_key = MarkKey::derive(&self.key, bundle);
+        let marker = Marker::new(&mark_key, origin, bundle, statement);
+        let mut heads = Heads::new(At::new(&self.pack, contents.heads_at), &contents)?;
+        let mut body_at = contents.bodies_at;
+        let costs: Vec<u64> = instances
+            .iter()
+            .map(|i| i.bytes.saturating_mul(WORKING))
+            .collect();
+        let (mut authentic, mut unmarked) = (0, 0);
+        pipeline::in_order(
+            bounds,
+            &costs,
+            |index| {
+                let entry = contents.entries[index];
+                let at = body_at;
+                body_at += entry.body;
+                Ok::<_, OpenError>((entry, at, heads.next(&entry)?))
+            },
+            |index, (entry, at, (head, tail))| {
+                let body = read_at(&self.pack, at, entry.body)?;
+                decode(instances[index], (&head, &tail), &entry, &body, &marker)
+            },
+            |index, decoded: Decoded| {
+                if decoded.marked {
+                    authentic += 1;
+                } else {
+                    unmarked += 1;
+                }
+                Ok(keep(instances[index], &decoded.file)?)
+            },
+        )?;
+        heads.finish()?;
+        Ok(Found {
+            attestation: contents.attestation,
+            authentic,
+            unmarked,
+        })
+    }
+
+    /// How the pack begins, and that nothing but padding is behind it.
+    fn contents(&self, instances: &[&Instance]) -> Result<Contents, OpenError> {
+        let pack_bytes = self.have.len() as u64 * self.layout.chunk_bytes() as u64;
+        let lengths: Vec<u64> = instances.iter().map(|i| i.bytes).collect();
+        let start = BufReader::with_capacity(64 << 10, At::new(&self.pack, 0));
+        let contents = Contents::read(start, pack_bytes, &lengths)?;
+        let padding = pack_bytes - contents.end();
+        if padding >= self.layout.chunk_bytes() as u64
+            || read_at(&self.pack, contents.end(), padding)?
+                .iter()
+                .any(|b| *b != 0)
+        {
+            return Err(OpenError::Unfit(
                 "the pack holds more than the manifest names",
-            )),
+            ));
         }
+        Ok(contents)
+    }
+}
+
+/// Decodes one instance and compares it with the manifest.
+fn decode(
+    instance: &Instance,
+    parts: (&[u8], &[u8]),
+    entry: &Entry,
+    body: &[u8],
+    marker: &Marker,
+) -> Result<Decoded, OpenError> {
+    let uid = &instance.sop_instance_uid;
+    let decoded = coding::decode(parts, entry, body, instance.bytes, uid, marker);
+    let decoded = decoded.map_err(|source| OpenError::Decode {
+        uid: uid.clone(),
+        source,
+    })?;
+    if sha256(&decoded.file) != instance.sha256 {
+        return Err(OpenError::Instance(uid.clone()));
+    }
+    Ok(decoded)
+}
+
+fn read_at(file: &File, at: u64, length: u64) -> io::Result<Vec<u8>> {
+    // What a claimed length allocates is on the disk: the pack's parts lie within the pack.
+    let length = usize::try_from(length).map_err(io::Error::other)?;
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, at)?;
+    Ok(bytes)
+}
+
+/// A place in a file, read forward, without moving the file's own.
+struct At<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl<'a> At<'a> {
+    fn new(file: &'a File, at: u64) -> Self {
+        Self { file, at }
+    }
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(into, self.at)?;
+        self.at += read as u64;
+        Ok(read)
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! outbox/<bundle>/fragments      the fragments, one after another
+//! outbox/<bundle>/marks          what its marks are judged with, for the database
 //! outbox/<bundle>/deposit.json   written last: what is deposited; without it sealing begins again
 //! ```
 //!
@@ -31,17 +32,22 @@ use harpo_service::http::ClientError;
 use harpo_service::retry::Backoff;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use zeroize::Zeroizing;
 
 use crate::blocking;
+use crate::content::pipeline::Bounds;
 use crate::party::Party;
-use crate::seal::{SealError, Sealer, scratch_file};
+use crate::seal::{SealError, Sealer};
 use crate::spool::{ClosedBundle, Spool, SpoolError, Waiting};
+use crate::store::marks::BundleKeys;
 use crate::store::{Store, StoreError};
 use crate::trust_client::TrustClient;
 use failures::Failures;
 
 const FRAGMENTS: &str = "fragments";
 const DEPOSIT: &str = "deposit.json";
+/// Mark key and trace key, 32 bytes each, then the attestation as JSON.
+const MARKS: &str = "marks";
 /// Fragments on their way at once: hides the round trip, bounds memory.
 const UPLOADS_AT_ONCE: usize = 4;
 
@@ -121,6 +127,8 @@ pub struct Outsource {
     pub trust: TrustClient,
     /// A study is closed after so long.
     pub quiet: Duration,
+    /// Threads and memory for sealing.
+    pub bounds: Bounds,
     /// Folder of the outbox.
     pub outbox: PathBuf,
     failures: Mutex<Failures>,
@@ -134,6 +142,7 @@ impl Outsource {
         store: Store,
         trust: TrustClient,
         quiet: Duration,
+        bounds: Bounds,
         outbox: PathBuf,
     ) -> Self {
         Self {
@@ -142,6 +151,7 @@ impl Outsource {
             store,
             trust,
             quiet,
+            bounds,
             outbox,
             failures: Mutex::default(),
         }
@@ -266,6 +276,8 @@ impl Outsource {
                 // Trust may hold a part of what cannot be read any more, so not under this name.
                 return self.rename(&closed.id).await;
             };
+            self.keep_keys(bundle, &closed.study_instance_uid, &dir)
+                .await?;
             let receipt = self.send(&request, bundle, &dir).await?;
             let verified = self.verify(&receipt, &request, bundle)?;
             self.store
@@ -293,6 +305,7 @@ impl Outsource {
         dir: &Path,
     ) -> Result<Option<DepositRequest>, DepositError> {
         let (party, spool, dir) = (self.party.clone(), self.spool.clone(), dir.to_owned());
+        let bounds = self.bounds;
         blocking(move || match fs::read(dir.join(DEPOSIT)) {
             Ok(json) => {
                 let request = usable(&json, &party, bundle, &dir)?;
@@ -303,12 +316,37 @@ impl Outsource {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let closed = spool.bundle(&bundle.to_string())?;
-                seal_into(&party, &closed, bundle, &dir).map(Some)
+                seal_into(&party, &bounds, &closed, bundle, &dir).map(Some)
             }
             // The disk may give it later; sealing anew would contradict what was sent.
             Err(error) => Err(error.into()),
         })
         .await
+    }
+
+    /// Keeps what marks of the bundle are judged with (10.2), before anybody can have one.
+    async fn keep_keys(
+        &self,
+        bundle: BundleId,
+        study: &str,
+        dir: &Path,
+    ) -> Result<(), DepositError> {
+        let path = dir.join(MARKS);
+        let bytes = blocking(move || fs::read(path)).await.map(Zeroizing::new)?;
+        let damaged = || io::Error::new(io::ErrorKind::InvalidData, "the outbox is damaged");
+        let (mark_key, rest) = bytes.split_first_chunk().ok_or_else(damaged)?;
+        let (trace_key, attestation) = rest.split_first_chunk().ok_or_else(damaged)?;
+        let keys = BundleKeys {
+            bundle,
+            study: study.to_owned(),
+            origin: self.party.id(),
+            origin_name: self.party.name().to_owned(),
+            origin_key: self.party.signing_key().verifying_key(),
+            mark_key: Zeroizing::new(*mark_key),
+            trace_key: Zeroizing::new(*trace_key),
+            attestation: String::from_utf8(attestation.to_vec()).map_err(|_| damaged())?,
+        };
+        Ok(self.store.add_bundle_keys(&keys).await?)
     }
 
     async fn send(
@@ -392,12 +430,15 @@ fn usable(
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
         Err(error) => return Err(error),
     };
-    let whole = manifest.bundle == bundle && length == size * manifest.fragments.len() as u64;
+    let whole = manifest.bundle == bundle
+        && length == size * manifest.fragments.len() as u64
+        && dir.join(MARKS).try_exists()?;
     Ok(whole.then_some(request))
 }
 
 fn seal_into(
     party: &Party,
+    bounds: &Bounds,
     closed: &ClosedBundle,
     bundle: BundleId,
     dir: &Path,
@@ -413,20 +454,26 @@ fn seal_into(
         signing: party.signing_key(),
         trust: &info.sealing_key,
         layout: info.layout,
+        unmarked_modalities: &info.unmarked_modalities,
+        bounds: *bounds,
     };
     let mut fragments = BufWriter::with_capacity(1 << 20, File::create_new(dir.join(FRAGMENTS))?);
     let now = party.clock().now();
-    let request = sealer.seal(
-        closed,
-        bundle,
-        scratch_file(dir)?,
-        &mut fragments,
-        now,
-        &mut party.rng(),
-    )?;
+    let sealed = sealer.seal(closed, bundle, dir, &mut fragments, now, &mut party.rng())?;
     fragments.flush()?;
     fragments.get_ref().sync_all()?;
-    let json = serde_json::to_vec(&request).map_err(io::Error::other)?;
+    let attestation = sealed.attestation.to_json();
+    let marks = [
+        sealed.mark_key.expose().as_slice(),
+        sealed.trace_key.expose().as_slice(),
+        attestation.as_bytes(),
+    ];
+    files::write_durable(&dir.join(MARKS), &Zeroizing::new(marks.concat()), 0o600)?;
+    let json = serde_json::to_vec(&sealed.request).map_err(io::Error::other)?;
     files::write_durable(&dir.join(DEPOSIT), &json, 0o600)?;
-    Ok(request)
+    info!(
+        %bundle, bytes = sealed.bytes, pack_bytes = sealed.pack_bytes, marked = sealed.marked,
+        unmarked = ?sealed.unmarked, "bundle sealed"
+    );
+    Ok(sealed.request)
 }

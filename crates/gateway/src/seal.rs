@@ -1,4 +1,4 @@
-//! Sealing a closed bundle: pack, encrypt, cut into fragments, sign the manifest
+//! Sealing a closed bundle: attest, mark, code, pack, encrypt, cut into fragments, sign the manifest
 //! (docs/protocol.md 3).
 
 use std::collections::BTreeMap;
@@ -6,20 +6,23 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use harpo_protocol::attestation::Attestation;
 use harpo_protocol::cell::Layout;
 use harpo_protocol::deposit::{DepositRequest, wrap_content_key};
 use harpo_protocol::domain::sha256;
 use harpo_protocol::fragment;
 use harpo_protocol::id::{BundleId, Digest, PartyId};
 use harpo_protocol::manifest::{Instance, Manifest, Series, Study};
-use harpo_protocol::pack;
-use harpo_protocol::secret::ContentKey;
-use harpo_protocol::sign::SigningKey;
+use harpo_protocol::pack::{self, Parts};
+use harpo_protocol::secret::{ContentKey, MarkKey, TraceKey};
+use harpo_protocol::sign::{Signed, SigningKey};
 use harpo_protocol::time::Timestamp;
 use harpo_protocol::wrap::SealingKey;
 use harpo_protocol::{Malformed, Rejected};
 use rand_core::CryptoRng;
 
+use crate::content::coding::{self, Marker};
+use crate::content::pipeline::{self, Bounds};
 use crate::spool::{self, ClosedBundle, Source};
 
 /// Why a bundle could not be sealed. The spool still has it.
@@ -44,6 +47,31 @@ pub enum SealError {
     Rejected(#[from] Rejected),
 }
 
+/// Memory that an instance takes while it is worked on, in multiples of its length: the file, its
+/// planes with and without the mark, what the mark's engine notes of them, and the coding.
+const WORKING: u64 = 8;
+
+/// A sealed bundle, beside its fragments.
+#[derive(Debug)]
+pub struct Sealed {
+    /// What is deposited.
+    pub request: DepositRequest,
+    /// What its marks are made with.
+    pub mark_key: MarkKey,
+    /// What marks in exports of it are made with.
+    pub trace_key: TraceKey,
+    /// What its marks name.
+    pub attestation: Signed<Attestation>,
+    /// Instances whose frames all carry the reliability mark.
+    pub marked: u64,
+    /// The others, by why they do not.
+    pub unmarked: BTreeMap<&'static str, u64>,
+    /// Bytes of the instances.
+    pub bytes: u64,
+    /// Bytes of the pack.
+    pub pack_bytes: u64,
+}
+
 /// Whose bundle, and for whom it is sealed.
 #[derive(Debug)]
 pub struct Sealer<'a> {
@@ -55,40 +83,113 @@ pub struct Sealer<'a> {
     pub trust: &'a SealingKey,
     /// Sizes.
     pub layout: Layout,
+    /// Modalities (0008,0060) whose images get no reliability mark.
+    pub unmarked_modalities: &'a [String],
+    /// Threads and memory.
+    pub bounds: Bounds,
 }
 
 impl Sealer<'_> {
-    /// Seals `closed` as `bundle`: writes the fragments one after another to `fragments` and
-    /// returns what is deposited. Holds one instance and one fragment in memory.
+    /// Seals `closed` as `bundle`: writes the fragments one after another to `fragments`. Instances are
+    /// worked on in parallel, within the bounds.
     ///
-    /// `scratch` takes the pack in between; it is not encrypted, like the spool beside it.
+    /// Files without a name in `scratch` take the pack in between; it is not encrypted, like the spool
+    /// beside it.
     pub fn seal(
         &self,
         closed: &ClosedBundle,
         bundle: BundleId,
-        scratch: File,
+        scratch: &Path,
         fragments: &mut impl Write,
         now: Timestamp,
         rng: &mut impl CryptoRng,
-    ) -> Result<DepositRequest, SealError> {
+    ) -> Result<Sealed, SealError> {
         let (study, order) = catalogue(closed);
-        let (study, pack_bytes, packed) = write_pack(study, &order, scratch)?;
-        let key = ContentKey::random(rng);
-        let digests = self.encrypt(&key, bundle, pack_bytes, packed, fragments)?;
-        let manifest = Manifest {
+        let mut manifest = Manifest {
             bundle,
             origin: self.origin,
             creator: creator(closed),
             created: now,
             study,
-            fragments: digests,
+            fragments: Vec::new(),
         };
+        let key = ContentKey::random(rng);
+        let attestation = self.signing.sign(&Attestation::of(&manifest));
+        let mark_key = MarkKey::derive(&key, bundle);
+        let marker = Marker::new(&mark_key, self.origin, bundle, attestation.digest());
+        let packed = self.pack(&mut manifest.study, &order, &marker, &attestation, scratch)?;
+        let pack_bytes = packed.parts.bytes();
+        let pack = read_back(packed.parts)?;
+        manifest.fragments = self.encrypt(&key, bundle, pack_bytes, pack, fragments)?;
         manifest.validate()?;
+        let bytes = manifest.instances().map(|(_, i)| i.bytes).sum();
         let manifest = self.signing.sign(&manifest);
         let content_key = wrap_content_key(&key, bundle, manifest.digest(), self.trust, rng)?;
-        Ok(DepositRequest {
-            manifest,
-            content_key,
+        Ok(Sealed {
+            request: DepositRequest {
+                manifest,
+                content_key,
+            },
+            trace_key: TraceKey::derive(&key, bundle),
+            mark_key,
+            attestation,
+            marked: packed.marked,
+            unmarked: packed.unmarked,
+            bytes,
+            pack_bytes,
+        })
+    }
+
+    /// Codes the instances, and fills in lengths and digests of the files as they were packed.
+    fn pack(
+        &self,
+        study: &mut Study,
+        order: &[&spool::Instance],
+        marker: &Marker,
+        attestation: &Signed<Attestation>,
+        scratch: &Path,
+    ) -> Result<Packed, SealError> {
+        let sink = || io::Result::Ok(BufWriter::with_capacity(1 << 20, scratch_file(scratch)?));
+        let mut writer = pack::Writer::new(sink()?, sink()?)?;
+        let mut entries = study.series.iter_mut().flat_map(|s| &mut s.instances);
+        let mut costs = Vec::with_capacity(order.len());
+        for instance in order {
+            costs.push(
+                std::fs::metadata(&instance.path)?
+                    .len()
+                    .saturating_mul(WORKING),
+            );
+        }
+        let mut marked = 0;
+        let mut unmarked = BTreeMap::new();
+        pipeline::in_order(
+            &self.bounds,
+            &costs,
+            |index| Ok::<_, SealError>(order[index]),
+            |_, instance| {
+                let file = original(instance)?;
+                let sha256 = sha256(&file);
+                let uid = &instance.header.sop_instance_uid;
+                let coded = coding::encode(file, uid, marker, self.unmarked_modalities);
+                Ok((sha256, coded))
+            },
+            |_, (sha256, coded)| {
+                if let Some(entry) = entries.next() {
+                    entry.bytes = coded.file().len() as u64;
+                    entry.sha256 = sha256;
+                }
+                match coded.unmarked() {
+                    None => marked += 1,
+                    Some(why) => *unmarked.entry(why).or_default() += 1,
+                }
+                let body = coded.body();
+                Ok(writer.append(coded.head(), coded.tail(), coded.coding(), body)?)
+            },
+        )?;
+        Ok(Packed {
+            parts: writer.finish(attestation)?,
+            marked,
+            unmarked,
         })
     }
 
@@ -194,33 +295,22 @@ fn original(instance: &spool::Instance) -> Result<Vec<u8>, SealError> {
     }
 }
 
-/// Writes the pack and fills in lengths and digests of the files as they were packed.
-fn write_pack(
-    mut study: Study,
-    order: &[&spool::Instance],
-    scratch: File,
-) -> Result<(Study, u64, BufReader<File>), SealError> {
-    let mut writer = pack::Writer::new(BufWriter::with_capacity(1 << 20, scratch))?;
-    let entries = study
-        .series
-        .iter_mut()
-        .flat_map(|series| &mut series.instances);
-    for (entry, instance) in entries.zip(order) {
-        let bytes = original(instance)?;
-        entry.bytes = bytes.len() as u64;
-        entry.sha256 = sha256(&bytes);
-        writer.append(&bytes)?;
-    }
-    let (pack_bytes, scratch) = writer.finish()?;
-    let mut scratch = scratch
-        .into_inner()
-        .map_err(io::IntoInnerError::into_error)?;
-    scratch.seek(SeekFrom::Start(0))?;
-    Ok((
-        study,
-        pack_bytes,
-        BufReader::with_capacity(1 << 20, scratch),
-    ))
+/// A pack on the disk, and what became of its marks.
+struct Packed {
+    parts: Parts<BufWriter<File>, BufWriter<File>>,
+    marked: u64,
+    unmarked: BTreeMap<&'static str, u64>,
+}
+
+/// The pack from its beginning.
+fn read_back(parts: Parts<BufWriter<File>, BufWriter<File>>) -> io::Result<impl Read> {
+    let from_start = |sink: BufWriter<File>| {
+        let mut file = sink.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.seek(SeekFrom::Start(0))?;
+        io::Result::Ok(BufReader::with_capacity(1 << 20, file))
+    };
+    let (heads, bodies) = (from_start(parts.heads)?, from_start(parts.bodies)?);
+    Ok(io::Cursor::new(parts.front).chain(heads).chain(bodies))
 }
 
 /// An unnamed file on the same disk as `dir`; gone when it is closed.

@@ -138,6 +138,7 @@ pub async fn serve(
         decision_lasts: figures.decision_lasts,
         failure_holdoff: figures.failure_holdoff,
         retrievals_at_once: config.consult.retrievals_at_once,
+        bounds: figures.bounds,
     };
     let consult = Consult::new(
         party.clone(),
@@ -203,6 +204,7 @@ pub async fn serve(
         store.clone(),
         trust.clone(),
         figures.quiet,
+        figures.bounds,
         outbox,
     ));
     shutdown.spawn("outsourcing", outsource.run(LOOK_EVERY, stop.clone()));

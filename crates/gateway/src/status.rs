@@ -173,6 +173,8 @@ mod tests {
                 down: 200,
                 resumed: 2,
             },
+            authentic: 0,
+            unmarked: 0,
             outcome: "opened".into(),
         };
         about.store.add_fetch(&over).await.unwrap();

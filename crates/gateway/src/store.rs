@@ -116,6 +116,10 @@ pub struct Fetch {
     /// On the wire.
     #[serde(skip)]
     pub wire: Wire,
+    /// Instances that carried the producer's reliability mark, which was right.
+    pub authentic: u64,
+    /// Instances that came without.
+    pub unmarked: u64,
     /// `opened`, or what went wrong.
     pub outcome: String,
 }
@@ -137,6 +141,8 @@ impl Fetch {
             stack_bytes: 0,
             hint_bytes: 0,
             wire: Wire::default(),
+            authentic: 0,
+            unmarked: 0,
             outcome: String::new(),
         }
     }
@@ -170,6 +176,12 @@ pub struct FetchRow {
     pub bytes_down: u64,
     /// How often an interrupted retrieval went on.
     pub resumed: u64,
+    /// Instances whose reliability mark was the producer's, and showed no alteration.
+    #[serde(default)]
+    pub authentic: u64,
+    /// Instances that were opened without a reliability mark.
+    #[serde(default)]
+    pub unmarked: u64,
     /// `running`, `opened`, or what went wrong.
     pub outcome: String,
     /// How far it is, while it goes on.
@@ -193,6 +205,8 @@ impl FetchRow {
             bytes_up: 0,
             bytes_down: 0,
             resumed: 0,
+            authentic: 0,
+            unmarked: 0,
             outcome: RUNNING.to_owned(),
             progress: None,
         }
@@ -405,8 +419,8 @@ impl Store {
         let mut tx = self.db.begin("note fetch").await?;
         sqlx::query(
             "INSERT INTO fetches (bundle, source, at_ms, milliseconds, fragments, queries, \
-             stack_bytes, hint_bytes, bytes_up, bytes_down, outcome, resumed, engine) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             stack_bytes, hint_bytes, bytes_up, bytes_down, outcome, resumed, engine, authentic, \
+             unmarked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(fetch.bundle.to_string())
         .bind(fetch.source)
@@ -421,6 +435,8 @@ impl Store {
         .bind(&fetch.outcome)
         .bind(fetch.wire.resumed as i64)
         .bind(fetch.engine.map(Engine::name))
+        .bind(fetch.authentic as i64)
+        .bind(fetch.unmarked as i64)
         .execute(&mut *tx)
         .await?;
         Ok(tx.commit().await?)
@@ -430,7 +446,8 @@ impl Store {
     pub async fn fetches(&self, limit: u32) -> Result<Vec<FetchRow>, StoreError> {
         let rows = sqlx::query(
             "SELECT number, source, at_ms, milliseconds, fragments, queries, stack_bytes, \
-             hint_bytes, bytes_up, bytes_down, outcome, resumed, engine FROM fetches \
+             hint_bytes, bytes_up, bytes_down, outcome, resumed, engine, authentic, unmarked \
+             FROM fetches \
              ORDER BY number DESC LIMIT ?",
         )
         .bind(limit)
@@ -455,6 +472,8 @@ fn fetch_row(row: &SqliteRow) -> Result<FetchRow, StoreError> {
         outcome: row.try_get(10)?,
         resumed: unsigned(row, 11)?,
         engine: row.try_get(12)?,
+        authentic: unsigned(row, 13)?,
+        unmarked: unsigned(row, 14)?,
         progress: None,
     })
 }

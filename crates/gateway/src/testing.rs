@@ -36,6 +36,7 @@ use http::StatusCode;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::content::pipeline::Bounds;
 use crate::dicom::testing::Sample;
 use crate::dicom::uid;
 use crate::party::{self, Party};
@@ -48,6 +49,12 @@ const LAYOUT: Layout = Layout {
     cell_bytes: 4096,
     cells_per_slot: 4,
     slots: 64,
+};
+
+/// For sealing and opening.
+pub(crate) const BOUNDS: Bounds = Bounds {
+    threads: 2,
+    memory_bytes: 64 << 20,
 };
 
 /// What the stand-in has and does.
@@ -268,6 +275,7 @@ async fn info(State(desk): State<Arc<Desk>>) -> Answer<Signed<TrustInfo>> {
         layout: LAYOUT,
         cloud_url: "https://localhost:1".into(),
         issued: desk.clock.now(),
+        unmarked_modalities: Vec::new(),
     })))
 }
 

@@ -245,6 +245,9 @@ pub struct TrustInfo {
     pub cloud_url: String,
     /// When this was said.
     pub issued: Timestamp,
+    /// Modalities (0008,0060) whose images get no reliability mark when they are sealed.
+    #[serde(default)]
+    pub unmarked_modalities: Vec<String>,
 }
 
 impl Statement for TrustInfo {

@@ -43,6 +43,8 @@ pub struct TrustConfig {
     pub tickets: Tickets,
     /// `[policy]`.
     pub policy: PolicyFiles,
+    /// `[marks]`.
+    pub marks: Marks,
     /// `[limits]`.
     pub limits: Limits,
 }
@@ -61,6 +63,7 @@ impl Default for TrustConfig {
             certificates: Certificates::default(),
             tickets: Tickets::default(),
             policy: PolicyFiles::default(),
+            marks: Marks::default(),
             limits: Limits::default(),
         }
     }
@@ -235,6 +238,35 @@ pub struct PolicyFiles {
     pub schema: Option<PathBuf>,
 }
 
+/// `[marks]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Marks {
+    /// Modalities (0008,0060) whose images are sealed without a reliability mark, such as `"US"`. Gateways
+    /// learn it when they start.
+    pub unmarked_modalities: Vec<String>,
+}
+
+impl Marks {
+    /// PS3.5, value representation CS.
+    fn validate(&self) -> Result<(), Malformed> {
+        let is_code = |modality: &String| {
+            let characters =
+                |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || [b' ', b'_'].contains(&b);
+            (1..=16).contains(&modality.len()) && modality.bytes().all(characters)
+        };
+        match self.unmarked_modalities.iter().find(|m| !is_code(m)) {
+            None => Ok(()),
+            Some(modality) => {
+                let why = format!(
+                    "marks.unmarked_modalities has {modality:?}; a modality has 1 to 16 capitals, digits, blanks or underscores"
+                );
+                Err(Malformed::new("configuration", why))
+            }
+        }
+    }
+}
+
 /// `[limits]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -273,6 +305,7 @@ impl TrustConfig {
     /// Checks what the types do not.
     pub fn validate(&self) -> Result<(), Malformed> {
         self.layout().validate()?;
+        self.marks.validate()?;
         let complain = |why: String| Err(Malformed::new("configuration", why));
         let share = self.mixing.seal_when_full_share;
         if !(share > 0.0 && share <= 1.0) {

@@ -14,14 +14,17 @@ use harpo_oblivious::Engine;
 use harpo_protocol::access::Requester;
 use harpo_protocol::cell::Layout;
 use harpo_protocol::id::{BundleId, GenerationId};
+use harpo_protocol::identity::Credential;
 use harpo_protocol::manifest::Manifest;
 use harpo_protocol::release::{ReleaseRequest, Secrets};
 use harpo_protocol::retrieval::{Ticket, classes};
+use harpo_protocol::secret::{ContentKey, MarkKey, TraceKey};
 use harpo_protocol::sign::{Signed, Verified};
 use harpo_protocol::stack::StackDescriptor;
 use harpo_service::causes::in_one_line;
 use tokio::sync::SemaphorePermit;
 use tracing::{info, warn};
+use zeroize::Zeroizing;
 
 use super::progress::{Phase, Progress};
 use super::retrieve::{self, Answers, Patience, Place, Wanted};
@@ -29,9 +32,10 @@ use super::stream::{self, Asked, Streamed};
 use super::{ConsultError, Inner};
 use crate::blocking;
 use crate::hints::HeldStack;
-use crate::open::{self, Checked, CheckedAccess, OpenError, Opener};
+use crate::open::{self, Checked, CheckedAccess, Found, OpenError, Opener};
 use crate::seal::scratch_file;
 use crate::store::Fetch;
+use crate::store::marks::BundleKeys;
 
 /// Fragments from trust's cache on their way at once.
 const DOWNLOADS_AT_ONCE: usize = 4;
@@ -83,7 +87,9 @@ impl Inner {
         let party = &self.party;
         let layout = party.layout();
         let Checked {
-            manifest, access, ..
+            manifest,
+            origin,
+            access,
         } = open::check(
             &release,
             bundle,
@@ -98,7 +104,13 @@ impl Inner {
         let progress = Progress::new(&fetch, party.clock());
         self.underway.show(&progress);
         let result = self
-            .bring(Arc::new(manifest), access, turn, &mut fetch, &progress)
+            .bring(
+                (Arc::new(manifest), &origin),
+                access,
+                turn,
+                &mut fetch,
+                &progress,
+            )
             .await;
         progress.end();
         fetch.wire = progress.wire();
@@ -110,7 +122,7 @@ impl Inner {
         self.store.add_fetch(&fetch).await?;
         match &result {
             Ok(()) => {
-                info!(%bundle, source = fetch.source, engine = fetch.engine.map(Engine::name), queries = fetch.wire.queries, "bundle opened");
+                info!(%bundle, source = fetch.source, engine = fetch.engine.map(Engine::name), queries = fetch.wire.queries, authentic = fetch.authentic, unmarked = fetch.unmarked, "bundle opened");
             }
             Err(error) => {
                 warn!(%bundle, error = %in_one_line(error), "a bundle could not be opened");
@@ -122,7 +134,7 @@ impl Inner {
     /// `turn` is the right to be at the cloud, given back as soon as everything is here.
     async fn bring(
         &self,
-        manifest: Arc<Verified<Manifest>>,
+        (manifest, origin): (Arc<Verified<Manifest>>, &Verified<Credential>),
         access: CheckedAccess,
         turn: SemaphorePermit<'_>,
         fetch: &mut Fetch,
@@ -179,14 +191,42 @@ impl Inner {
         let shelf = self.library.shelf(manifest.bundle);
         let scratch = scratch_file(self.library.dir())?;
         let (opened, progress) = (manifest.clone(), progress.clone());
-        let bytes = blocking(move || {
-            let mut opener = Opener::new(opened, secrets.content_key.clone(), layout, scratch);
+        let (producer, bounds) = (origin.keys.signing, self.bounds);
+        let content_key = secrets.content_key.clone();
+        let (bytes, found) = blocking(move || {
+            let key = secrets.content_key.clone();
+            let mut opener = Opener::new(opened, producer, key, layout, scratch);
             brought.open(&mut opener, &secrets, &layout, &progress)?;
             progress.enter(Phase::Verifying, 0);
-            shelf.write(opener)
+            shelf.write(opener, &bounds)
         })
         .await?;
+        (fetch.authentic, fetch.unmarked) = (found.authentic, found.unmarked);
+        self.keep_keys(&manifest, origin, &content_key, &found)
+            .await?;
         self.library.enter(&manifest, bytes, self.now()).await
+    }
+
+    /// What marks of the bundle are judged with, kept for as long as pictures of it are (10.2).
+    async fn keep_keys(
+        &self,
+        manifest: &Manifest,
+        origin: &Credential,
+        content_key: &ContentKey,
+        found: &Found,
+    ) -> Result<(), ConsultError> {
+        let bundle = manifest.bundle;
+        let keys = BundleKeys {
+            bundle,
+            study: manifest.study.study_instance_uid.clone(),
+            origin: origin.party,
+            origin_name: origin.name.clone(),
+            origin_key: origin.keys.signing,
+            mark_key: Zeroizing::new(*MarkKey::derive(content_key, bundle).expose()),
+            trace_key: Zeroizing::new(*TraceKey::derive(content_key, bundle).expose()),
+            attestation: found.attestation.to_json(),
+        };
+        Ok(self.store.add_bundle_keys(&keys).await?)
     }
 
     /// Cache first (8.5): the fragments one after another in a file.

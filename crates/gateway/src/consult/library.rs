@@ -19,7 +19,8 @@ use tracing::{info, warn};
 
 use super::{ConsultError, lock};
 use crate::blocking;
-use crate::open::{OpenError, Opener};
+use crate::content::pipeline::Bounds;
+use crate::open::{Found, OpenError, Opener};
 use crate::store::{Cached, CachedInstance, Store};
 
 /// Use is written down at most so often.
@@ -161,7 +162,11 @@ impl Library {
 
 impl Shelf {
     /// Writes the instances that `opener` verifies: all of the bundle or none. Blocks.
-    pub(super) fn write(&self, opener: Opener) -> Result<u64, ConsultError> {
+    pub(super) fn write(
+        &self,
+        opener: Opener,
+        bounds: &Bounds,
+    ) -> Result<(u64, Found), ConsultError> {
         for leftover in [&self.part, &self.dir] {
             if leftover.exists() {
                 fs::remove_dir_all(leftover)?;
@@ -170,18 +175,21 @@ impl Shelf {
         fs::create_dir(&self.part)?;
         let mut total = 0;
         let mut number = 0;
-        let result = opener.finish(|_, bytes| {
+        let result = opener.finish(bounds, |_, bytes| {
             fs::write(self.part.join(CachedInstance::file_name(number)), bytes)?;
             number += 1;
             total += bytes.len() as u64;
             Ok(())
         });
-        if let Err(error) = result {
-            fs::remove_dir_all(&self.part)?;
-            return Err(error.into());
-        }
+        let found = match result {
+            Ok(found) => found,
+            Err(error) => {
+                fs::remove_dir_all(&self.part)?;
+                return Err(error.into());
+            }
+        };
         fs::rename(&self.part, &self.dir).map_err(OpenError::Io)?;
-        Ok(total)
+        Ok((total, found))
     }
 }
 

@@ -230,6 +230,8 @@ mod tests {
             stack_bytes: 0,
             hint_bytes: 0,
             wire: Wire::default(),
+            authentic: 0,
+            unmarked: 0,
             outcome: String::new(),
         }
     }

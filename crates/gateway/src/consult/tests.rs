@@ -18,6 +18,7 @@ async fn a_release_is_asked_for_when_its_turn_at_the_cloud_has_come() {
         decision_lasts: Duration::from_secs(60),
         failure_holdoff: Duration::from_secs(60),
         retrievals_at_once: 1,
+        bounds: crate::testing::BOUNDS,
     };
     let shutdown = Shutdown::new();
     let consult = Consult::new(party, trust, store, hints, settings, shutdown)

@@ -99,6 +99,20 @@ pub struct Picture {
     pub length: usize,
 }
 
+/// Where the value of Pixel Data (7FE0,0010) starts in a file, of whatever form; none in a file that is
+/// deflated, unreadable or has none.
+#[must_use]
+pub fn pixels_at(file: &[u8]) -> Option<usize> {
+    let (opening, dataset) = inspect::open_bytes(file).ok()?;
+    if inspect::is_deflated(&opening.transfer_syntax_uid) {
+        return None;
+    }
+    let limits = Limits::default();
+    let walker = inspect::walker(&opening, dataset, file.len() as u64, &limits).ok()?;
+    let at = Description::read(walker).ok()?.pixels_at()?;
+    usize::try_from(at).ok().filter(|at| *at <= file.len())
+}
+
 impl Picture {
     /// Finds the pixels of a Part 10 file. All of them lie within the file.
     ///
@@ -156,19 +170,34 @@ impl Picture {
     /// Puts planes that [`Picture::planes`] or [`Picture::words`] gave, or others of their shape, into
     /// frame `frame` of `file`. What they gave gives the same bytes.
     ///
-    /// False, and nothing is written, if their number, shape or depth does not fit.
+    /// False, and nothing is written, if there is no such frame, or if number, shape or depth of the
+    /// planes does not fit.
     #[must_use]
     pub fn put(&self, file: &mut [u8], frame: usize, planes: &[Plane]) -> bool {
+        self.at(frame)
+            .and_then(|range| file.get_mut(range))
+            .is_some_and(|into| self.put_frame(into, planes))
+    }
+
+    /// The bytes of frame `frame`.
+    #[must_use]
+    pub fn frame_of<'a>(&self, file: &'a [u8], frame: usize) -> Option<&'a [u8]> {
+        file.get(self.at(frame)?)
+    }
+
+    /// As [`Picture::put`], into a frame alone.
+    #[must_use]
+    pub fn put_frame(&self, into: &mut [u8], planes: &[Plane]) -> bool {
         let fits = |plane: &Plane| {
             (plane.width(), plane.height()) == (self.columns, self.rows)
                 && (plane.depth() == self.depth() || plane.depth() == self.bits_allocated)
         };
-        if planes.len() != self.samples || !planes.iter().all(fits) {
+        if planes.len() != self.samples
+            || into.len() != self.frame_bytes()
+            || !planes.iter().all(fits)
+        {
             return false;
         }
-        let Some(into) = self.at(frame).and_then(|range| file.get_mut(range)) else {
-            return false;
-        };
         let size = self.rows * self.columns;
         for (index, plane) in planes.iter().enumerate() {
             let zero = self.zero(plane.depth());
@@ -205,7 +234,7 @@ impl Picture {
     }
 
     fn split(&self, file: &[u8], frame: usize, depth: u32) -> Option<Vec<Plane>> {
-        let from = file.get(self.at(frame)?)?;
+        let from = self.frame_of(file, frame)?;
         let size = self.rows * self.columns;
         (0..self.samples)
             .map(|index| {

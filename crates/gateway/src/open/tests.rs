@@ -17,6 +17,7 @@ use super::*;
 use crate::phantom::{self, Plan};
 use crate::seal::Sealer;
 use crate::spool::{Kind, Source as Sender, Spool};
+use crate::testing::BOUNDS;
 
 const LAYOUT: Layout = Layout {
     cell_bytes: 4096,
@@ -59,12 +60,14 @@ impl World {
             signing: &producer,
             trust: &sealing_key,
             layout: LAYOUT,
+            unmarked_modalities: &[],
+            bounds: BOUNDS,
         };
         let mut sealed = Vec::new();
-        let scratch = crate::seal::scratch_file(dir.path()).unwrap();
         let request = sealer
-            .seal(&closed, BUNDLE, scratch, &mut sealed, NOW, &mut rng)
-            .unwrap();
+            .seal(&closed, BUNDLE, dir.path(), &mut sealed, NOW, &mut rng)
+            .unwrap()
+            .request;
         let digest = request.manifest.digest();
         let content_key =
             unwrap_content_key(&request.content_key, BUNDLE, digest, &trust_opening).unwrap();
@@ -165,20 +168,71 @@ impl World {
 
     /// Opens `fragments` as the consumer does.
     fn open(&mut self, fragments: &[Vec<u8>]) -> Result<BTreeMap<String, Vec<u8>>, OpenError> {
+        let producer = self.producer.verifying_key();
+        Ok(self.open_as(fragments, producer)?.0)
+    }
+
+    fn open_as(
+        &mut self,
+        fragments: &[Vec<u8>],
+        producer: VerifyingKey,
+    ) -> Result<(BTreeMap<String, Vec<u8>>, Found), OpenError> {
         let release = self.release();
         let checked = self.check(&release)?;
         let key = checked.access.unwrap().secrets.content_key.clone();
         let scratch = tempfile::tempfile().unwrap();
-        let mut opener = Opener::new(Arc::new(checked.manifest), key, LAYOUT, scratch);
+        let mut opener = Opener::new(Arc::new(checked.manifest), producer, key, LAYOUT, scratch);
         for (index, fragment) in (0..).zip(fragments) {
             opener.fragment(index, fragment.clone())?;
         }
         let mut instances = BTreeMap::new();
-        opener.finish(|instance, bytes| {
+        let found = opener.finish(&BOUNDS, |instance, bytes| {
             instances.insert(instance.sop_instance_uid.clone(), bytes.to_vec());
             Ok(())
         })?;
-        Ok(instances)
+        Ok((instances, found))
+    }
+
+    /// Seals a pack of the test's making, as the producer who signs for it.
+    fn reseal(&mut self, attestation: &Signed<Attestation>, spoil: impl Fn(&mut Vec<u8>)) {
+        let release = self.release();
+        let checked = self.check(&release).unwrap();
+        let chunks: Vec<u8> = (0u32..)
+            .zip(&self.fragments)
+            .flat_map(|(index, fragment)| {
+                let last = index as usize + 1 == self.fragments.len();
+                fragment::open(&self.content_key, BUNDLE, index, last, fragment.clone()).unwrap()
+            })
+            .collect();
+        let lengths: Vec<u64> = checked.manifest.instances().map(|(_, i)| i.bytes).collect();
+        let contents = Contents::read(&*chunks, chunks.len() as u64, &lengths).unwrap();
+        let mut heads = Heads::new(&chunks[contents.heads_at as usize..], &contents).unwrap();
+        let mut writer = pack::Writer::new(Vec::new(), Vec::new()).unwrap();
+        let mut at = contents.bodies_at as usize;
+        for entry in &contents.entries {
+            let (head, tail) = heads.next(entry).unwrap();
+            let body = &chunks[at..at + entry.body as usize];
+            at += body.len();
+            writer.append(&head, &tail, entry.coding, body).unwrap();
+        }
+        let parts = writer.finish(attestation).unwrap();
+        let mut pack = [parts.front, parts.heads, parts.bodies].concat();
+        spoil(&mut pack);
+        let chunks: Vec<_> = pack.chunks(LAYOUT.chunk_bytes()).collect();
+        let seal = |(index, chunk): (u32, &&[u8])| {
+            let last = index as usize + 1 == chunks.len();
+            let chunk = chunk.to_vec();
+            fragment::seal(&self.content_key, BUNDLE, index, last, chunk, &LAYOUT).unwrap()
+        };
+        self.fragments = (0..).zip(&chunks).map(seal).collect();
+        let mut manifest = checked.manifest.into_inner();
+        manifest.fragments = self.fragments.iter().map(|f| sha256(f)).collect();
+        self.request.manifest = self.producer.sign(&manifest);
+    }
+
+    fn attestation(&mut self) -> Attestation {
+        let release = self.release();
+        Attestation::of(&self.check(&release).unwrap().manifest)
     }
 }
 
@@ -187,8 +241,8 @@ fn closed_bundle(
     rng: &mut ChaCha20Rng,
 ) -> (crate::spool::ClosedBundle, BTreeMap<String, Vec<u8>>) {
     let plan = Plan {
-        slices: 3,
-        size: 64,
+        slices: 6,
+        size: 128,
         ..Plan::default()
     };
     let spool = Spool::open(&dir.join("spool")).unwrap();
@@ -289,6 +343,7 @@ fn a_cell_opens_only_with_its_key_and_only_at_its_place() {
     let scratch = tempfile::tempfile().unwrap();
     let mut opener = Opener::new(
         Arc::new(checked.manifest),
+        checked.origin.keys.signing,
         secrets.content_key.clone(),
         LAYOUT,
         scratch,
@@ -403,4 +458,73 @@ fn an_instance_that_differs_from_its_signed_digest_is_not_delivered() {
         world.open(&fragments),
         Err(OpenError::Instance(_))
     ));
+}
+
+#[test]
+fn marks_are_verified_and_counted() {
+    let mut world = World::new();
+    let (fragments, producer) = (world.fragments.clone(), world.producer.verifying_key());
+    let (instances, found) = world.open_as(&fragments, producer).unwrap();
+    assert_eq!(
+        (found.authentic, found.unmarked),
+        (instances.len() as u64, 0)
+    );
+    let attestation = found.attestation.verify(&producer).unwrap();
+    assert_eq!(*attestation, world.attestation());
+}
+
+#[test]
+fn attestations_of_others_and_of_other_instances_are_refused() {
+    let mut world = World::new();
+    let honest = world.attestation();
+    let impostor = SigningKey::from_seed(&[77; 32]);
+    let refused = |signed: Signed<Attestation>| {
+        let mut world = World::new();
+        world.reseal(&signed, |_| ());
+        let fragments = world.fragments.clone();
+        world.open(&fragments).unwrap_err()
+    };
+    let by_impostor = refused(impostor.sign(&honest));
+    assert!(matches!(by_impostor, OpenError::Attestation(_)));
+    let mut other = honest.clone();
+    other.instances.pop_first();
+    assert!(matches!(
+        refused(world.producer.sign(&other)),
+        OpenError::Malformed(_)
+    ));
+    // Marks name what they were made for: a time is all that differs.
+    let resigned = world.producer.sign(&honest);
+    world.reseal(&resigned, |_| ());
+    let fragments = world.fragments.clone();
+    assert!(world.open(&fragments).is_ok(), "the same statement again");
+}
+
+#[test]
+fn what_follows_the_last_instance_is_refused() {
+    for extra in [vec![1], vec![0; 2 * LAYOUT.chunk_bytes()]] {
+        let mut world = World::new();
+        let attestation = world.attestation();
+        let attestation = world.producer.sign(&attestation);
+        world.reseal(&attestation, |pack| pack.extend_from_slice(&extra));
+        let fragments = world.fragments.clone();
+        assert!(matches!(world.open(&fragments), Err(OpenError::Unfit(_))));
+    }
+}
+
+#[test]
+fn pixels_that_were_changed_under_a_valid_signature_are_refused() {
+    // A producer's software at fault: the manifest is signed, the pack is not what was marked.
+    let mut world = World::new();
+    let attestation = world.attestation();
+    let attestation = world.producer.sign(&attestation);
+    world.reseal(&attestation, |pack| {
+        let at = pack.len() - 40;
+        pack[at] ^= 1;
+    });
+    let fragments = world.fragments.clone();
+    let refused = world.open(&fragments).unwrap_err();
+    assert!(
+        matches!(refused, OpenError::Decode { .. } | OpenError::Instance(_)),
+        "{refused}"
+    );
 }

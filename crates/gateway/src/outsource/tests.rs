@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::*;
 use crate::store::refusals::{Refusal, Wish};
-use crate::testing::{World, put};
+use crate::testing::{BOUNDS, World, put};
 
 /// A gateway's outsourcing side beside trust's stand-in.
 struct Scene {
@@ -21,7 +21,7 @@ impl Scene {
         let store = Store::open(&data.join("gateway.db")).await.unwrap();
         let outbox = data.join("outbox");
         let quiet = Duration::from_secs(30);
-        let outsource = Outsource::new(party, spool, store, trust, quiet, outbox);
+        let outsource = Outsource::new(party, spool, store, trust, quiet, BOUNDS, outbox);
         Self { world, outsource }
     }
 

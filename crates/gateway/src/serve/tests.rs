@@ -143,6 +143,8 @@ async fn users_come_and_go_while_it_runs_and_see_no_bundles_of_others() {
         stack_bytes: 0,
         hint_bytes: 0,
         wire: Wire::default(),
+        authentic: 0,
+        unmarked: 0,
         outcome: "opened".into(),
     };
     let store = Store::open(&world.data().join("gateway.db")).await.unwrap();

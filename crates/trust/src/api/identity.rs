@@ -59,5 +59,6 @@ pub(super) async fn info(
         layout: trust.config.layout(),
         cloud_url: trust.config.cloud.url.clone(),
         issued: trust.store.now(),
+        unmarked_modalities: trust.config.marks.unmarked_modalities.clone(),
     })))
 }

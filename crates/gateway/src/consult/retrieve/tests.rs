@@ -98,6 +98,8 @@ pub(in crate::consult) fn progress() -> Progress {
         stack_bytes: 0,
         hint_bytes: 0,
         wire: Wire::default(),
+        authentic: 0,
+        unmarked: 0,
         outcome: String::new(),
     };
     Progress::new(&fetch, &Clock::system())

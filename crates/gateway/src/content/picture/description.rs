@@ -108,6 +108,11 @@ impl Description {
         Ok(())
     }
 
+    /// Where the value of the pixel data starts.
+    pub(super) fn pixels_at(&self) -> Option<u64> {
+        self.pixels.map(|pixels| pixels.at)
+    }
+
     /// Whether all of it fits a file of `file_bytes`.
     pub(super) fn check(self, file_bytes: usize) -> Result<Picture, NoPicture> {
         let pixels = self.pixels.ok_or(NoPicture::NoPixels)?;

@@ -2,65 +2,9 @@ use dicom_core::VR;
 use proptest::prelude::*;
 
 use super::*;
+use crate::content::testing::Form;
 use crate::dicom::testing::{element, head};
 use crate::dicom::{part10, uid};
-
-/// What a file says of its pixels.
-#[derive(Debug, Clone)]
-struct Form {
-    rows: u16,
-    columns: u16,
-    samples: u16,
-    planar: u16,
-    frames: u16,
-    allocated: u16,
-    stored: u16,
-    signed: bool,
-    value: Vec<u8>,
-    after: Vec<u8>,
-}
-
-impl Form {
-    fn small() -> Self {
-        Self {
-            rows: 2,
-            columns: 3,
-            samples: 1,
-            planar: 0,
-            frames: 1,
-            allocated: 16,
-            stored: 12,
-            signed: false,
-            value: vec![1; 12],
-            after: Vec::new(),
-        }
-    }
-
-    fn file(&self) -> Vec<u8> {
-        let us = |e, v: u16| element(0x0028, e, VR::US, &v.to_le_bytes());
-        [
-            part10::meta("1.2.3", "1.2.3.4", uid::EXPLICIT_LE),
-            element(0x0008, 0x0018, VR::UI, b"1.2.3.4"),
-            element(0x0008, 0x0060, VR::CS, b"MR"),
-            element(0x0009, 0x0010, VR::LO, b"PRIVATE"),
-            us(0x0002, self.samples),
-            element(0x0028, 0x0004, VR::CS, b"MONOCHROME2"),
-            us(0x0006, self.planar),
-            element(0x0028, 0x0008, VR::IS, self.frames.to_string().as_bytes()),
-            us(0x0010, self.rows),
-            us(0x0011, self.columns),
-            us(0x0100, self.allocated),
-            us(0x0101, self.stored),
-            us(0x0102, self.stored.wrapping_sub(1)),
-            us(0x0103, self.signed.into()),
-            element(0x0028, 0x1050, VR::DS, b"40\\50"),
-            element(0x0028, 0x1051, VR::DS, b"400\\500"),
-            element(0x7FE0, 0x0010, VR::OW, &self.value),
-            self.after.clone(),
-        ]
-        .concat()
-    }
-}
 
 fn form() -> impl Strategy<Value = Form> {
     (
@@ -94,6 +38,7 @@ fn form() -> impl Strategy<Value = Form> {
                         signed,
                         value,
                         after,
+                        ..Form::small()
                     }
                 })
         })
