@@ -35,18 +35,19 @@ pub(super) fn take(plane: &mut Plane, layout: &Layout) -> Vec<u8> {
 pub(super) fn put_back(plane: &mut Plane, layout: &Layout, coded: &[u8]) {
     let mut decoder = Decoder::new(coded);
     let mut model = Model::new();
-    let mut ones = Vec::new();
+    let mut bits = Vec::with_capacity(layout.bits());
     for placed in layout.blocks() {
         for (x, y) in placed.places() {
-            if decoder.decode(model.of(plane, x, y)) {
-                ones.push(y * plane.width() + x);
-            }
+            bits.push(u16::from(decoder.decode(model.of(plane, x, y))));
         }
     }
     // Afterwards, because contexts read the plane as the encoder saw it.
     let samples = plane.samples_mut();
-    for index in ones {
-        samples[index] |= 1;
+    let places = layout
+        .blocks()
+        .flat_map(|placed| placed.tag().chain(placed.stripe()));
+    for (index, bit) in places.zip(bits) {
+        samples[index] |= bit;
     }
 }
 
@@ -124,7 +125,7 @@ impl Estimate {
 
     #[inline]
     fn learn(&mut self, bit: bool) {
-        let target = if bit { CERTAIN } else { 0 };
+        let target = i32::from(bit) * CERTAIN;
         let rate = RATES[usize::from(self.seen)];
         self.one += ((i64::from(target - self.one) * rate) >> RATE_BITS) as i32;
         self.seen = (self.seen + 1).min(RATES.len() as u8 - 1);
@@ -168,12 +169,10 @@ impl Encoder {
     fn encode(&mut self, bit: bool, estimate: &mut Estimate) {
         let bound = (self.range >> 15) * estimate.probability();
         estimate.learn(bit);
-        if bit {
-            self.range = bound;
-        } else {
-            self.add(bound);
-            self.range -= bound;
-        }
+        // Noise cannot be foreseen by the processor either, so there is no branch on the bit.
+        let one = u32::from(bit).wrapping_neg();
+        self.add(bound & !one);
+        self.range = (bound & one) | ((self.range - bound) & !one);
         while self.range < LOW_RANGE {
             self.bytes.push((self.low >> 24) as u8);
             self.low <<= 8;
@@ -233,13 +232,10 @@ impl<'a> Decoder<'a> {
         let bound = (self.range >> 15) * estimate.probability();
         let bit = self.code < bound;
         estimate.learn(bit);
-        if bit {
-            self.range = bound;
-        } else {
-            // Bytes that no encoder wrote must not underflow either.
-            self.code = self.code.wrapping_sub(bound);
-            self.range -= bound;
-        }
+        let one = u32::from(bit).wrapping_neg();
+        // Bytes that no encoder wrote must not underflow either.
+        self.code = self.code.wrapping_sub(bound & !one);
+        self.range = (bound & one) | ((self.range - bound) & !one);
         while self.range < LOW_RANGE {
             self.range <<= 8;
             self.shift();
