@@ -5,9 +5,12 @@
 mod planes;
 #[path = "marks/reliability.rs"]
 mod reliability;
+#[path = "marks/reversible.rs"]
+mod reversible;
 
 fn main() {
     let mut criterion = criterion::Criterion::default().configure_from_args();
     reliability::measure(&mut criterion);
+    reversible::measure(&mut criterion);
     criterion.final_summary();
 }

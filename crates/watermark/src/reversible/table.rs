@@ -290,3 +290,108 @@ fn shares(group: &[(usize, usize, f64)]) -> Vec<Share> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stack::Stack;
+    use super::*;
+
+    fn recipe(scale: u8, shape: u8, slope: u8) -> Recipe {
+        let model = Model { scale, shape };
+        let reach = model.reach() as u16;
+        Recipe {
+            model,
+            slope,
+            phase: 1,
+            below: reach - 1,
+            above: reach,
+        }
+    }
+
+    #[test]
+    fn frequencies_of_every_choice_fill_it() {
+        for (scale, shape, slope) in [(0, 1, 24), (12, 4, 30), (44, 7, 60), (70, 0, 90)] {
+            let table = Table::build(recipe(scale, shape, slope));
+            assert!(!table.pairs.is_empty());
+            for (starts, forward) in [(&table.rows, true), (&table.columns, false)] {
+                for group in starts.windows(2).filter(|group| group[0] < group[1]) {
+                    let mut end = 0;
+                    for pair in &table.pairs[usize::from(group[0])..usize::from(group[1])] {
+                        let share = if forward { pair.forward } else { pair.backward };
+                        assert_eq!(share.start(), end);
+                        end += share.frequency();
+                    }
+                    assert_eq!(end, u64::from(TOTAL));
+                }
+            }
+            assert!(table.rows.windows(2).all(|row| row[0] < row[1]));
+        }
+    }
+
+    #[test]
+    fn the_rate_of_errors_that_follow_the_model_is_the_gain_of_entropy() {
+        let recipe = recipe(44, 4, 66);
+        let table = Table::build(recipe);
+        let host = recipe.model.probabilities(
+            1.0 / 6.0,
+            usize::from(recipe.below),
+            usize::from(recipe.above),
+        );
+        let entropy = |masses: &[f64]| -> f64 { masses.iter().map(|p| -p * p.log2()).sum() };
+        let bounds = cumulative(&host);
+        let marked = marked_bounds(&bounds, slope(recipe.slope));
+        let masses: Vec<f64> = marked.windows(2).map(|two| two[1] - two[0]).collect();
+        let bound = entropy(&masses) - entropy(&host);
+        assert!(bound > 0.05, "too little is asked for: {bound}");
+        let mut state = 1u64;
+        let mut random = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) as u32
+        };
+        let message: Vec<u32> = (0..20_000).map(|_| random() << 8 ^ random()).collect();
+        let mut stack = Stack::of_message(message);
+        let (before, samples) = (stack.words.len(), 200_000);
+        for _ in 0..samples {
+            let u = f64::from(random()) / 2f64.powi(31);
+            let row = bounds
+                .partition_point(|bound| *bound <= u)
+                .clamp(1, host.len())
+                - 1;
+            let row = &table.pairs[usize::from(table.rows[row])..];
+            let pair = row
+                .iter()
+                .find(|pair| pair.forward.reaches(stack.slot()))
+                .unwrap();
+            assert!(stack.pop(pair.forward));
+            stack.push(pair.backward);
+        }
+        let rate = (before - stack.words.len()) as f64 * 32.0 / f64::from(samples);
+        assert!(
+            (rate / bound - 1.0).abs() < 0.03,
+            "{rate} bits, {bound} expected"
+        );
+    }
+
+    #[test]
+    fn tables_are_the_same_on_every_machine() {
+        let mut sum = 0xcbf2_9ce4_8422_2325u64;
+        for (scale, shape, slope) in [(3, 1, 8), (20, 3, 40), (48, 6, 64), (80, 2, 100)] {
+            for pair in Table::build(recipe(scale, shape, slope)).pairs {
+                for part in [
+                    pair.host as u64,
+                    pair.marked as u64,
+                    pair.forward.frequency(),
+                    pair.backward.frequency(),
+                ] {
+                    sum = (sum ^ part).wrapping_mul(0x0000_0100_0000_01b3);
+                }
+            }
+        }
+        assert_eq!(
+            sum, 17_153_331_154_417_398_509,
+            "what was marked before cannot be restored: make a new version"
+        );
+    }
+}

@@ -85,4 +85,185 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn a_plane_alone_gives_back_what_it_carries(
+        content in content(),
+        sides in (20usize..90, 30usize..90),
+        depth in 8u32..=16,
+        length in 0usize..60,
+        seed in any::<u64>(),
+    ) {
+        let original = plane(content, sides, depth, seed);
+        let mut marked = original.clone();
+        let payload = payload(length, seed);
+        match embed_alone(&mut marked, &payload) {
+            Ok(()) => {
+                let mut restored = marked.clone();
+                prop_assert_eq!(extract_alone(&mut restored), Ok(payload));
+                prop_assert!(restored == original);
+            }
+            Err(_) => prop_assert!(marked == original),
+        }
+    }
+
+    #[test]
+    fn damaged_planes_and_hostile_parameters_are_refused_or_read(
+        content in content(),
+        sides in (4usize..60, 4usize..60),
+        depth in 8u32..=16,
+        damage in proptest::collection::vec((any::<u16>(), any::<u16>()), 0..20),
+        flips in proptest::collection::vec(0usize..8 * Parameters::MAX_BYTES, 0..6),
+        seed in any::<u64>(),
+    ) {
+        let mut marked = plane(content, sides, depth, seed);
+        let frozen = Frozen::none(&marked);
+        let Ok(parameters) = embed(&mut marked, &frozen, &payload(20, seed)) else {
+            return Ok(());
+        };
+        let mut bytes = parameters.to_bytes();
+        for flip in &flips {
+            if let Some(byte) = bytes.get_mut(flip / 8) {
+                *byte ^= 1 << (flip % 8);
+            }
+        }
+        let count = sides.0 * sides.1;
+        let max = marked.max();
+        for (position, sample) in damage {
+            marked.samples_mut()[usize::from(position) % count] = sample & max;
+        }
+        let before = marked.clone();
+        if let Ok(parameters) = Parameters::from_bytes(&bytes)
+            && extract(&mut marked, &frozen, &parameters).is_err()
+        {
+            prop_assert!(marked == before);
+        }
+        Plane::new(sides.0, sides.1, depth, marked.into_samples()).unwrap();
+    }
+
+    #[test]
+    fn any_plane_is_asked_in_vain_or_answers(seed in any::<u64>(), depth in 8u32..=16) {
+        let mut plane = plane(Content::Anything, (40, 40), depth, seed);
+        // The version, so that more than the first byte is looked at.
+        for (i, sample) in plane.samples_mut()[..8].iter_mut().enumerate() {
+            *sample = *sample & !1 | u16::from(i == 7);
+        }
+        let before = plane.clone();
+        if extract_alone(&mut plane).is_err() {
+            prop_assert!(plane == before);
+        }
+    }
+}
+
+/// Mean square change of a plane of 256 x 256 that carries so many bits a sample.
+fn distortion(original: &Plane, bits: f64) -> f64 {
+    let count = original.samples().len();
+    let mut marked = original.clone();
+    let frozen = Frozen::none(original);
+    let payload = payload((bits * count as f64 / 8.0) as usize, 1);
+    let parameters = embed(&mut marked, &frozen, &payload).unwrap();
+    let both = marked.samples().iter().zip(original.samples());
+    let squares = both.map(|(a, b)| f64::from(i32::from(*a) - i32::from(*b)).powi(2));
+    let mean = squares.sum::<f64>() / count as f64;
+    assert_eq!(extract(&mut marked, &frozen, &parameters), Ok(payload));
+    assert!(marked == *original);
+    mean
+}
+
+#[test]
+fn a_flat_plane_carries_almost_what_theory_allows() {
+    let entropy = |q: f64| -q * q.log2() - (1.0 - q) * (1.0 - q).log2();
+    for (value, both_ways) in [(0, 0.0), (100, 1.0), (255, 0.0)] {
+        let original = Plane::new(256, 256, 8, vec![value; 65_536]).unwrap();
+        for bits in [0.05, 0.1, 0.2, 0.3] {
+            // A share q of samples moves by one, at the ends of the range in one direction only:
+            // H(q) bits, and one more for each where the direction is free.
+            let (mut low, mut high) = (0.0, 0.5);
+            for _ in 0..50 {
+                let q = (low + high) / 2.0;
+                if entropy(q) + both_ways * q < bits {
+                    low = q;
+                } else {
+                    high = q;
+                }
+            }
+            let mean = distortion(&original, bits);
+            assert!(mean > 0.98 * low, "better than possible: {mean} for {low}");
+            assert!(
+                mean < 1.12 * low,
+                "{mean} where {low} is possible ({value}, {bits})"
+            );
+        }
+    }
+}
+
+#[test]
+fn noise_carries_more_than_histogram_shifting_gets_into_it() {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let mut uniform = || (f64::from(rng.next_u32()) + 0.5) / 2f64.powi(32);
+    let samples = (0..65_536).map(|_| {
+        let noise = (uniform() / uniform()).ln() * 3.0;
+        (2000.0 + noise).round() as u16
+    });
+    let original = Plane::new(256, 256, 12, samples.collect()).unwrap();
+    // Ni, Shi, Ansari and Su (2006) on errors of the rhombus, one colour: the peak carries a bit
+    // a sample, all above it move by one.
+    let (mut peak, mut above) = (0u32, 0u32);
+    let at = |x: usize, y: usize| i32::from(original.samples()[y * 256 + x]);
+    for y in 1..255 {
+        for x in (1 + y % 2..255).step_by(2) {
+            let near = at(x - 1, y) + at(x + 1, y) + at(x, y - 1) + at(x, y + 1);
+            let error = at(x, y) - (near + 2) / 4;
+            peak += u32::from(error == 0);
+            above += u32::from(error > 0);
+        }
+    }
+    let bits = f64::from(peak) / 65_536.0;
+    let shifted = f64::from(peak) / 2.0 + f64::from(above);
+    let mean = distortion(&original, bits);
+    assert!(
+        mean < 0.6 * shifted / 65_536.0,
+        "{mean} against {}",
+        shifted / 65_536.0
+    );
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_what_would() {
+    let original = plane(Content::Noise(40), (64, 64), 12, 5);
+    let mut marked = original.clone();
+    let frozen = Frozen::none(&original);
+    let refused = embed(&mut marked, &frozen, &payload(60_000, 1));
+    let Err(EmbedError::Capacity { needed, available }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(needed, 60_000);
+    assert!(available > 500 && marked == original);
+    assert!(embed(&mut marked, &frozen, &payload(available / 2, 1)).is_ok());
+}
+
+#[test]
+fn frozen_samples_do_not_change_and_their_low_bit_does_not_matter() {
+    let original = plane(Content::Noise(9), (96, 96), 8, 8);
+    let positions = || (0..9216).step_by(5);
+    let frozen = Frozen::of(&original, positions());
+    let mut marked = original.clone();
+    let payload = payload(150, 2);
+    let parameters = embed(&mut marked, &frozen, &payload).unwrap();
+    for i in positions() {
+        assert_eq!(marked.samples()[i], original.samples()[i]);
+        marked.samples_mut()[i] ^= 1;
+    }
+    assert_eq!(extract(&mut marked, &frozen, &parameters), Ok(payload));
+    for i in positions() {
+        marked.samples_mut()[i] ^= 1;
+    }
+    assert!(marked == original);
+}
+
+#[test]
+fn frozen_positions_of_another_plane_are_refused() {
+    let mut one = plane(Content::Gradient, (20, 20), 8, 1);
+    let other = Frozen::none(&plane(Content::Gradient, (20, 21), 8, 1));
+    assert_eq!(embed(&mut one, &other, &[1]), Err(EmbedError::Frozen));
 }

@@ -159,3 +159,58 @@ impl Shares {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Entropy less λ times the cost of the transport in order, of a marked distribution.
+    fn value(bounds: &[f64], marked: &[f64], slope: f64) -> f64 {
+        let (mut x, mut y, mut at, mut value) = (0, 0, 0.0, 0.0);
+        while x + 1 < bounds.len() && y + 1 < marked.len() {
+            let end = bounds[x + 1].min(marked[y + 1]);
+            value -= slope * (end - at) * (x as f64 - y as f64).powi(2);
+            at = end;
+            if bounds[x + 1] <= end {
+                x += 1;
+            } else {
+                y += 1;
+            }
+        }
+        for two in marked.windows(2) {
+            let mass = two[1] - two[0];
+            if mass > 0.0 {
+                value -= mass * mass.ln();
+            }
+        }
+        value
+    }
+
+    #[test]
+    fn no_other_distribution_near_by_is_better() {
+        use crate::reversible::model::Model;
+        for (scale, shape, slope) in [(10, 2, 3.0), (44, 7, 0.3), (60, 1, 0.1), (76, 5, 0.01)] {
+            let model = Model { scale, shape };
+            let host = model.probabilities(0.0, model.reach() - 1, model.reach() - 1);
+            let mut bounds = vec![0.0];
+            for mass in host {
+                bounds.push(bounds[bounds.len() - 1] + mass);
+            }
+            let marked = marked_bounds(&bounds, slope);
+            let best = value(&bounds, &marked, slope);
+            assert!(best > value(&bounds, &bounds, slope), "nothing was gained");
+            for j in 1..marked.len() - 1 {
+                for share in [-0.3, 0.3] {
+                    let mut other = marked.clone();
+                    let room = if share < 0.0 {
+                        marked[j] - marked[j - 1]
+                    } else {
+                        marked[j + 1] - marked[j]
+                    };
+                    other[j] += share * room;
+                    assert!(value(&bounds, &other, slope) < best + 1e-6);
+                }
+            }
+        }
+    }
+}
