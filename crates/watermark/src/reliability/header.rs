@@ -64,6 +64,17 @@ pub(super) fn read_parameters(plane: &Plane, layout: &Layout) -> Option<Paramete
     Parameters::from_bytes(&bytes).ok()
 }
 
+/// Sample indexes of the parameter part.
+#[cfg(test)]
+pub(super) fn parameter_places(layout: &Layout) -> Vec<usize> {
+    let slots = stripes(layout);
+    slots
+        .iter()
+        .take(PARAMETER_BITS)
+        .map(|slot| slot.index)
+        .collect()
+}
+
 /// The identity, though many blocks may be damaged: the majority of all copies; then each block
 /// counts by how well it agrees with that, so that damaged blocks lose their vote; at last the
 /// least certain bits are tried both ways. The check decides.
