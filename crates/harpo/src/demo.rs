@@ -3,6 +3,7 @@
 
 mod expected;
 mod follow;
+mod marks;
 mod network;
 mod report;
 mod screen;
@@ -88,6 +89,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
 }
 
 struct Demo {
+    dir: PathBuf,
     screen: Screen,
     network: Network,
     originals: Originals,
@@ -149,6 +151,7 @@ impl Demo {
             ));
         }
         Ok(Self {
+            dir: dir.to_owned(),
             screen,
             network,
             originals,
@@ -165,7 +168,8 @@ impl Demo {
         let from_cache = self.consult_from_cache().await?;
         self.seal().await?;
         let from_cloud = self.consult_from_cloud().await?;
-        self.verdict(from_cache && from_cloud)
+        let marked = self.tell_of_marks(&self.dir.join("marks")).await?;
+        self.verdict(from_cache && from_cloud, marked)
     }
 
     async fn send(&mut self) -> Result<()> {
@@ -353,7 +357,11 @@ impl Demo {
                     megabytes(report.wire_bytes_up),
                     megabytes(report.wire_bytes_down)
                 ),
-                "each verified: signature, digests, position".into(),
+                "each verified: signature, digests, position, mark".into(),
+                format!(
+                    "sealed, its bundles are {:.1} times smaller than its files",
+                    report.bundle_ratio
+                ),
             ],
             &[report.shown(), watch::describe(&saw)],
         );
@@ -403,6 +411,8 @@ impl Demo {
             report.stack_bytes = fetch.stack_bytes;
             report.hint_bytes = fetch.hint_bytes;
         }
+        report.sealed_bytes = report.fragments * u64::from(self.layout.cell_bytes);
+        report.bundle_ratio = report.study_bytes as f64 / report.sealed_bytes.max(1) as f64;
         let hint_bytes = visitor.status().await?.hint_bytes_received;
         let cells = u64::from(self.layout.cells_per_slot);
         let stack = visitor.stack().await?;
@@ -422,10 +432,10 @@ impl Demo {
         }
     }
 
-    fn verdict(&mut self, exact: bool) -> Result<()> {
+    fn verdict(&mut self, exact: bool, marked: bool) -> Result<()> {
         self.report.bit_exact = exact;
         self.screen.step("Verdict");
-        if !exact {
+        if !exact || !marked {
             bail!("not everything was right; see above");
         }
         self.report.retrieval.check()?;

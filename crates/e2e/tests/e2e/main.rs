@@ -9,6 +9,7 @@ mod hostile_cloud;
 mod hostile_consumer;
 mod interrupted;
 mod killed;
+mod marked;
 mod peers;
 mod proxy;
 mod rogue;

@@ -12,6 +12,8 @@ use harpo_protocol::cell::Layout;
 use harpo_service::http::Client;
 use tokio::process::{Child, Command};
 
+use super::marks;
+
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// A hospital of the demo.
@@ -73,6 +75,7 @@ impl Network {
             &trust_dir.join("trust.toml"),
             &trust_toml(trust, trust_admin, &cloud_url, layout),
         )?;
+        configure(&trust_dir.join("policy.cedar"), &policy())?;
         children.push(harpo.serve("trust", &trust_dir)?);
         ready("trust", trust_admin, &trust_dir).await?;
 
@@ -163,6 +166,17 @@ impl Harpo {
             );
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Runs a command whose exit code is its answer: the code, and what it printed.
+    pub(crate) async fn ask(&self, words: &[&str]) -> Result<(i32, String)> {
+        let output = Command::new(&self.program).args(words).output().await?;
+        let code = output.status.code().context("it was killed")?;
+        let told = match output.stdout.is_empty() {
+            true => &output.stderr,
+            false => &output.stdout,
+        };
+        Ok((code, String::from_utf8_lossy(told).trim().to_owned()))
     }
 
     /// Starts a service; it is killed if the demo dies.
@@ -257,9 +271,15 @@ fn trust_toml(listen: SocketAddr, admin: SocketAddr, cloud_url: &str, layout: La
         "listen = \"{listen}\"\n\n[admin]\nlisten = \"{admin}\"\n\n[cloud]\nurl = \"{cloud_url}\"\n\n\
          [layout]\ncell_bytes = {}\ncells_per_slot = {}\nslots_per_generation = {}\n\n\
          # The demo seals by command, and reads from the cloud at once.\n[mixing]\nseal_after_seconds = 86400\n\
-         seal_when_full_share = 1.0\nseal_grid_seconds = 0\ncache_grace_seconds = 0\n",
+         seal_when_full_share = 1.0\nseal_grid_seconds = 0\ncache_grace_seconds = 0\n\n\
+         [policy]\nfile = \"policy.cedar\"\n",
         layout.cell_bytes, layout.cells_per_slot, layout.slots,
     )
+}
+
+/// The built-in policy, with exports that must be traced.
+fn policy() -> String {
+    format!("{}{}", harpo_trust::policy::DEFAULT_POLICIES, marks::RULE)
 }
 
 fn cloud_toml(listen: SocketAddr, admin: SocketAddr) -> String {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::expected::Retrieval;
+use super::marks::Marks;
 use super::screen::megabytes;
 
 /// `--report FILE`. Seconds are wall-clock time; bytes of the wire are those of message bodies.
@@ -22,6 +23,12 @@ pub(crate) struct Report {
     pub study_bytes: u64,
     /// Fragments of their bundles.
     pub fragments: u64,
+    /// Size of the sealed bundles, padding included.
+    pub sealed_bytes: u64,
+    /// `study_bytes` by `sealed_bytes`.
+    pub bundle_ratio: f64,
+    /// What reliability and tracing marks did.
+    pub marks: Marks,
     /// Fetches from the cloud by each engine: `ring` or `stream`.
     pub engines: BTreeMap<String, u64>,
     /// Oblivious queries, dummies included; none where the whole stack was streamed.

@@ -6,12 +6,15 @@ use anyhow::{Context as _, Result, bail};
 use futures_util::StreamExt as _;
 use harpo_gateway::status::{GenerationRow, Status};
 use harpo_gateway::store::FetchRow;
-use harpo_service::http::{Client, Request};
-use http::{HeaderValue, header};
+use harpo_protocol::access::Purpose;
+use harpo_service::http::{Client, ClientError, Request, Response};
+use http::{HeaderName, HeaderValue, header};
 use zip::ZipArchive;
 
 use super::network::Hospital;
 
+/// Says why somebody asks.
+const PURPOSE: HeaderName = HeaderName::from_static("x-purpose-of-use");
 /// Largest answer with figures.
 const SMALL: usize = 1 << 20;
 /// Largest study that the demo holds in memory.
@@ -51,33 +54,36 @@ impl Visitor {
     pub(crate) async fn study(
         &self,
         study: &str,
-        mut progress: impl FnMut(u64),
+        progress: impl FnMut(u64),
     ) -> Result<Vec<Vec<u8>>> {
-        let request = self
-            .get(&format!("/dicom-web/studies/{study}"))
-            .header(header::ACCEPT, HeaderValue::from_static("application/zip"));
-        let response = request
+        let response = self
+            .zip(study)
             .send()
             .await
             .with_context(|| format!("fetching study {study}"))?;
-        let mut stream = response.stream();
-        let mut bytes = Vec::new();
-        while let Some(piece) = stream.next().await {
-            let piece = piece?;
-            if bytes.len() + piece.len() > LARGEST {
-                bail!("study {study} is larger than the demo takes");
-            }
-            progress(piece.len() as u64);
-            bytes.extend_from_slice(&piece);
+        unzip(response, progress)
+            .await
+            .with_context(|| format!("reading study {study}"))
+    }
+
+    /// The same for another purpose than treatment: the files, or why they may not leave.
+    pub(crate) async fn export(
+        &self,
+        study: &str,
+        purpose: Purpose,
+    ) -> Result<Result<Vec<Vec<u8>>, String>> {
+        let purpose = HeaderValue::from_static(purpose.code());
+        let request = self.zip(study).header(PURPOSE, purpose);
+        match request.send().await {
+            Ok(response) => Ok(Ok(unzip(response, |_| {}).await?)),
+            Err(ClientError::Refused { message, .. }) => Ok(Err(message)),
+            Err(error) => Err(error.into()),
         }
-        let mut archive = ZipArchive::new(Cursor::new(bytes))?;
-        (0..archive.len())
-            .map(|index| {
-                let mut file = Vec::new();
-                archive.by_index(index)?.read_to_end(&mut file)?;
-                Ok(file)
-            })
-            .collect()
+    }
+
+    fn zip(&self, study: &str) -> Request {
+        self.get(&format!("/dicom-web/studies/{study}"))
+            .header(header::ACCEPT, HeaderValue::from_static("application/zip"))
     }
 
     fn get(&self, path: &str) -> Request {
@@ -85,4 +91,25 @@ impl Visitor {
             .get(path)
             .header(header::AUTHORIZATION, self.authorization.clone())
     }
+}
+
+async fn unzip(response: Response, mut progress: impl FnMut(u64)) -> Result<Vec<Vec<u8>>> {
+    let mut stream = response.stream();
+    let mut bytes = Vec::new();
+    while let Some(piece) = stream.next().await {
+        let piece = piece?;
+        if bytes.len() + piece.len() > LARGEST {
+            bail!("it is larger than the demo takes");
+        }
+        progress(piece.len() as u64);
+        bytes.extend_from_slice(&piece);
+    }
+    let mut archive = ZipArchive::new(Cursor::new(bytes))?;
+    (0..archive.len())
+        .map(|index| {
+            let mut file = Vec::new();
+            archive.by_index(index)?.read_to_end(&mut file)?;
+            Ok(file)
+        })
+        .collect()
 }
