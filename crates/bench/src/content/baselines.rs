@@ -1,9 +1,10 @@
 //! Published reversible hiding schemes, to stand beside the project's own engine.
 //!
-//! Each is written from its paper and given every advantage that the paper leaves open: thresholds are searched for
-//! each payload, the search looks at the exact distortion, and nothing is visited after the last bit. What a decoder
-//! needs (thresholds, lengths, location maps) is inside the image as well, in low bits of the first samples, whose
-//! original bits travel with the payload: no scheme gets side information for nothing.
+//! Each is written from its paper and given every advantage that the paper leaves open: thresholds
+//! are searched for each payload, the search looks at the exact distortion, and nothing is visited
+//! after the last bit. What a decoder needs (thresholds, lengths, location maps) is inside the
+//! image as well, in low bits of the first samples, whose original bits travel with the payload: no
+//! scheme gets side information for nothing.
 
 mod coder;
 mod dhs;
@@ -17,7 +18,8 @@ mod thodi_rodriguez;
 use harpo_watermark::Plane;
 use harpo_watermark::reversible;
 
-/// A reversible hiding scheme that needs nothing but the marked plane to give back payload and original.
+/// A reversible hiding scheme that needs nothing but the marked plane to give back payload and
+/// original.
 pub(crate) trait Scheme: Sync {
     /// As tables and charts call it.
     fn name(&self) -> &'static str;

@@ -1,5 +1,5 @@
-//! What the reliability mark costs: rate and distortion of its engine beside published schemes, the mark as it is used,
-//! and speed.
+//! What the reliability mark costs: rate and distortion of its engine beside published schemes, the
+//! mark as it is used, and speed.
 
 mod mark;
 mod rates;
@@ -88,7 +88,8 @@ fn carrier(image: &Image) -> &Plane {
 struct Change {
     /// Mean of squared differences.
     mse: f64,
-    /// The same with the peak, 2^depth − 1, as unit: what images of different depths can be averaged in.
+    /// The same with the peak, 2^depth − 1, as unit: what images of different depths can be
+    /// averaged in.
     relative: f64,
     largest: u16,
 }

@@ -1,8 +1,9 @@
 //! Synthetic images: what pixels of a modality look like, for where no real ones are at hand.
 //!
-//! They are drawn, not simulated: shapes of about the right size and brightness, with the modality's depth, kind of
-//! noise and background, because those are what hiding, marking and coding depend on. Figures of synthetic images are
-//! always reported apart from those of real ones. The same numbers give the same image.
+//! They are drawn, not simulated: shapes of about the right size and brightness, with the
+//! modality's depth, kind of noise and background, because those are what hiding, marking and
+//! coding depend on. Figures of synthetic images are always reported apart from those of real ones.
+//! The same numbers give the same image.
 
 mod draw;
 mod field;
@@ -13,8 +14,8 @@ use rand_core::SeedableRng;
 
 use super::images::Modality;
 
-/// One slice or frame of study `study`. Slices of a study show the same anatomy, which changes slowly from
-/// one to the next; their noise is their own.
+/// One slice or frame of study `study`. Slices of a study show the same anatomy, which changes
+/// slowly from one to the next; their noise is their own.
 pub(crate) fn image(modality: Modality, study: u64, slice: usize) -> Vec<Plane> {
     let mut noise = ChaCha8Rng::seed_from_u64((study << 32) | (slice as u64 + 1));
     let mut anatomy = ChaCha8Rng::seed_from_u64(study << 32);

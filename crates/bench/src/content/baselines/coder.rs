@@ -1,4 +1,5 @@
-//! Location maps, compressed: an adaptive binary arithmetic coder whose context is the last two flags.
+//! Location maps, compressed: an adaptive binary arithmetic coder whose context is the last two
+//! flags.
 
 /// Flags seen in each context, zeros and ones.
 struct Model {
@@ -60,7 +61,8 @@ impl Interval {
     /// The top byte, if it is settled; it is shifted out.
     fn settled(&mut self) -> Option<u8> {
         if (self.low ^ self.high) >> 24 != 0 {
-            // An interval that straddles a byte's end and became too narrow to be cut gives up its larger part.
+            // An interval that straddles a byte's end and became too narrow to be cut gives up its
+            // larger part.
             if self.high - self.low < 1 << 12 {
                 let end = self.high & 0xff00_0000;
                 if end - self.low > self.high - end {

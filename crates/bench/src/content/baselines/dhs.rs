@@ -1,12 +1,14 @@
-//! Coatrieux, Pan, Cuppens-Boulahia, Cuppens and Roux, "Reversible Watermarking Based on Invariant Image Classification
-//! and Dynamic Histogram Shifting", IEEE Transactions on Information Forensics and Security 8(1), 2013.
+//! Coatrieux, Pan, Cuppens-Boulahia, Cuppens and Roux, "Reversible Watermarking Based on Invariant
+//! Image Classification and Dynamic Histogram Shifting", IEEE Transactions on Information Forensics
+//! and Security 8(1), 2013.
 //!
-//! The image is marked in four passes, one for each sample of 2 × 2, so that the eight neighbours of a
-//! sample stand still while it is changed: they are the reference that classifies it. Where the reference is constant,
-//! sample values are shifted (PHS: the carrier is the background's own value); elsewhere prediction errors are (DPEHS),
-//! and the carrier class moves with what the neighbourhood says of the error. Here the difference between the
-//! diagonal and the direct neighbours picks the class, whose centre is the median error seen with it in that
-//! pass. Samples are used from quiet to busy, and where a class is wider than one value it is expanded instead of
+//! The image is marked in four passes, one for each sample of 2 × 2, so that the eight neighbours
+//! of a sample stand still while it is changed: they are the reference that classifies it. Where
+//! the reference is constant, sample values are shifted (PHS: the carrier is the background's own
+//! value); elsewhere prediction errors are (DPEHS), and the carrier class moves with what the
+//! neighbourhood says of the error. Here the difference between the diagonal and the direct
+//! neighbours picks the class, whose centre is the median error seen with it in that pass. Samples
+//! are used from quiet to busy, and where a class is wider than one value it is expanded instead of
 //! shifted, which carries as much and distorts less: both favour the scheme.
 
 use super::expansion::Carrier;
@@ -23,7 +25,8 @@ pub(super) struct Coatrieux;
 impl Layered for Coatrieux {
     const NAME: &'static str = "Coatrieux 2013";
     const LAYERS: usize = 4;
-    /// The rounding of predictions, the unit of differences, and the centres of all carrier classes, two in a word.
+    /// The rounding of predictions, the unit of differences, and the centres of all carrier
+    /// classes, two in a word.
     const WORDS: usize = 2 + CONTEXTS.div_ceil(2);
     const WORD_BITS: u32 = 16;
 

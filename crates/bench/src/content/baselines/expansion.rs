@@ -1,7 +1,9 @@
-//! Prediction-error expansion with histogram shifting, as Thodi and Rodríguez (2007) and Sachnev et al. (2009) use it.
+//! Prediction-error expansion with histogram shifting, as Thodi and Rodríguez (2007) and Sachnev et
+//! al. (2009) use it.
 //!
-//! Errors from `low` to `high` are doubled and take a bit; errors beyond are moved out of the way. A sample that would
-//! leave its range stays as it is, and a location map says so wherever a decoder could not tell.
+//! Errors from `low` to `high` are doubled and take a bit; errors beyond are moved out of the way.
+//! A sample that would leave its range stays as it is, and a location map says so wherever a
+//! decoder could not tell.
 
 use super::coder::{self, Decoder};
 use super::header::Image;
@@ -64,8 +66,8 @@ impl Rule {
     }
 }
 
-/// Puts bits into samples, in the order of carriers, until none is left; gives the location map, compressed.
-/// `None` if there is no room for all.
+/// Puts bits into samples, in the order of carriers, until none is left; gives the location map,
+/// compressed. `None` if there is no room for all.
 pub(super) fn fill(
     image: &mut Image,
     carriers: &[Carrier],
@@ -129,7 +131,8 @@ impl Undo {
         }
         let (error, bit) = self.rule.undone(moved);
         self.bits.extend(bit);
-        // What was never embedded may lead out of range; the caller then compares and finds a difference.
+        // What was never embedded may lead out of range; the caller then compares and finds a
+        // difference.
         image.samples[index] = (prediction + error).clamp(0, self.max) as u16;
     }
 
@@ -139,10 +142,11 @@ impl Undo {
     }
 }
 
-/// The thresholds that carry `wanted` bits in these carriers with the smallest expected sum of squares, and that sum.
+/// The thresholds that carry `wanted` bits in these carriers with the smallest expected sum of
+/// squares, and that sum.
 ///
-/// All pairs are ordered by an estimate, which knows room exactly and distortion up to samples that cannot be moved out
-/// of the way; the first ones are then computed exactly.
+/// All pairs are ordered by an estimate, which knows room exactly and distortion up to samples that
+/// cannot be moved out of the way; the first ones are then computed exactly.
 pub(super) fn thresholds(
     image: &Image,
     carriers: &[Carrier],
@@ -202,7 +206,8 @@ const ERRORS: usize = 2 * WIDEST as usize + 3;
 struct Sums {
     /// Samples.
     all: Vec<[u32; ERRORS]>,
-    /// Those that could take a bit without leaving their range, which does not depend on thresholds.
+    /// Those that could take a bit without leaving their range, which does not depend on
+    /// thresholds.
     able: Vec<[u32; ERRORS]>,
     /// What it costs them.
     costs: Vec<[f64; ERRORS]>,

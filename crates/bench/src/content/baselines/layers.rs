@@ -1,4 +1,5 @@
-//! What schemes by prediction-error expansion share: layers that are filled one after the other, and a header.
+//! What schemes by prediction-error expansion share: layers that are filled one after the other,
+//! and a header.
 
 use harpo_watermark::Plane;
 
@@ -22,9 +23,9 @@ pub(super) trait Layered: Sync {
     /// What the side information of a layer could be; the embedder takes what distorts least.
     fn choices(&self, image: &Image, layer: usize) -> Vec<Vec<u16>>;
 
-    /// Samples of a layer in the order in which they are used, none of the first `skip` of the image. For a sample and
-    /// its prediction to be found again, predictions and order may depend on samples outside of the layer only, unless
-    /// [`Layered::undo`] knows better.
+    /// Samples of a layer in the order in which they are used, none of the first `skip` of the
+    /// image. For a sample and its prediction to be found again, predictions and order may depend
+    /// on samples outside of the layer only, unless [`Layered::undo`] knows better.
     fn carriers(&self, image: &Image, layer: usize, skip: usize, words: &[u16]) -> Vec<Carrier>;
 
     /// Undoes a layer.

@@ -1,10 +1,11 @@
-//! Ni, Shi, Ansari and Su, "Reversible Data Hiding", IEEE Transactions on Circuits and Systems for Video Technology
-//! 16(3), 2006: values between a peak and an empty (or rare) value of the histogram move by one, and the peak's samples
-//! take a bit each. Pairs of peak and zero follow each other, each on the histogram that the last one left, until the
-//! payload is in; each carries the description of the one before.
+//! Ni, Shi, Ansari and Su, "Reversible Data Hiding", IEEE Transactions on Circuits and Systems for
+//! Video Technology 16(3), 2006: values between a peak and an empty (or rare) value of the
+//! histogram move by one, and the peak's samples take a bit each. Pairs of peak and zero follow
+//! each other, each on the histogram that the last one left, until the payload is in; each carries
+//! the description of the one before.
 //!
-//! The paper takes the highest peak and the lowest zero. Here each pair is the one that carries most for its
-//! distortion, or that finishes cheapest, which is never worse.
+//! The paper takes the highest peak and the lowest zero. Here each pair is the one that carries
+//! most for its distortion, or that finishes cheapest, which is never worse.
 
 use std::ops::Range;
 
@@ -79,8 +80,8 @@ impl Scheme for Ni {
         if image.samples.len() <= PAIR_BITS {
             return None;
         }
-        // What each pair carries first: the description of the one before, and for the first one the low bits in
-        // whose place the last description stands.
+        // What each pair carries first: the description of the one before, and for the first one
+        // the low bits in whose place the last description stands.
         let mut before = image.take_low_bits(PAIR_BITS);
         let mut left = payload;
         for order in 0..PAIRS {
@@ -241,7 +242,8 @@ fn shift(image: &mut Image, pair: Pair, bits: &[bool]) {
     }
 }
 
-/// Moves values back, and gives the bits; those that stood at the zero are the caller's to put right.
+/// Moves values back, and gives the bits; those that stood at the zero are the caller's to put
+/// right.
 fn unshift(image: &mut Image, pair: Pair) -> Option<Vec<bool>> {
     let (step, mut bits) = (pair.step(), Vec::new());
     let first = pair.peak.checked_add_signed(step as isize)?;

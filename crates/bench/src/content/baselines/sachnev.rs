@@ -1,10 +1,11 @@
-//! Sachnev, Kim, Nam, Suresh and Shi, "Reversible Watermarking Algorithm Using Sorting and Prediction", IEEE
-//! Transactions on Circuits and Systems for Video Technology 19(7), 2009.
+//! Sachnev, Kim, Nam, Suresh and Shi, "Reversible Watermarking Algorithm Using Sorting and
+//! Prediction", IEEE Transactions on Circuits and Systems for Video Technology 19(7), 2009.
 //!
-//! Two layers like the colours of a chessboard ("cross" and "dot"), each predicted from its four neighbours of the other,
-//! sorted by local variance so that quiet places are used first, with two thresholds for each layer. Half of
-//! the payload goes to each. The paper rounds the mean of neighbours down; here it is also rounded to the nearest, and what
-//! distorts less is taken, layer by layer: up to 2 dB in favour of the scheme.
+//! Two layers like the colours of a chessboard ("cross" and "dot"), each predicted from its four
+//! neighbours of the other, sorted by local variance so that quiet places are used first, with two
+//! thresholds for each layer. Half of the payload goes to each. The paper rounds the mean of
+//! neighbours down; here it is also rounded to the nearest, and what distorts less is taken, layer
+//! by layer: up to 2 dB in favour of the scheme.
 
 use super::expansion::Carrier;
 use super::header::Image;
@@ -46,7 +47,8 @@ pub(super) fn sorted(mut found: Vec<(u64, Carrier)>) -> Vec<Carrier> {
     found.into_iter().map(|(_, carrier)| carrier).collect()
 }
 
-/// The rhombus mean, and 16 times the variance of the differences of neighbours that stand beside each other.
+/// The rhombus mean, and 16 times the variance of the differences of neighbours that stand beside
+/// each other.
 fn predicted(image: &Image, index: usize, rounding: i32) -> (u64, Carrier) {
     let up = image.at(index - image.width);
     let right = image.at(index + 1);

@@ -1,9 +1,9 @@
-//! Thodi and Rodríguez, "Expansion Embedding Techniques for Reversible Watermarking", IEEE Transactions on Image
-//! Processing 16(3), 2007: errors of the median edge detector, expanded where small and shifted where not, with an
-//! overflow map (sections III and IV).
+//! Thodi and Rodríguez, "Expansion Embedding Techniques for Reversible Watermarking", IEEE
+//! Transactions on Image Processing 16(3), 2007: errors of the median edge detector, expanded where
+//! small and shifted where not, with an overflow map (sections III and IV).
 //!
-//! The paper's threshold is symmetric; here both sides are searched, which can only help. Samples are used row by row,
-//! as the paper does; it knows no sorting.
+//! The paper's threshold is symmetric; here both sides are searched, which can only help. Samples
+//! are used row by row, as the paper does; it knows no sorting.
 
 use super::expansion::{Carrier, Undo};
 use super::header::Image;
@@ -27,7 +27,8 @@ impl Layered for ThodiRodriguez {
             .collect()
     }
 
-    /// Predictions come from samples above and to the left, which must be restored before: one by one.
+    /// Predictions come from samples above and to the left, which must be restored before: one by
+    /// one.
     fn undo(&self, image: &mut Image, _: usize, skip: usize, _: &[u16], undo: &mut Undo) {
         for index in places(image, skip) {
             if undo.done() {

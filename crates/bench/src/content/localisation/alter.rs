@@ -129,8 +129,8 @@ impl Alteration {
         }
     }
 
-    /// Alters the canvas at a random place. `other` is another image of the same shape and key. False if no place was found
-    /// where anything changes.
+    /// Alters the canvas at a random place. `other` is another image of the same shape and key.
+    /// False if no place was found where anything changes.
     pub(super) fn apply(self, canvas: &mut Canvas, other: &[Plane], random: &mut impl Rng) -> bool {
         for _ in 0..ATTEMPTS {
             let mut altered = canvas.clone();
@@ -196,7 +196,8 @@ fn paste(canvas: &mut Canvas, to: Part, source: &Canvas, from: Part) {
     });
 }
 
-/// Removes what a disk of 6 to 20 samples' radius shows: its samples get the mean of a ring around it.
+/// Removes what a disk of 6 to 20 samples' radius shows: its samples get the mean of a ring around
+/// it.
 fn lesion(canvas: &mut Canvas, random: &mut impl Rng) {
     let radius = 6 + below(random, 15);
     let part = canvas.place(2 * radius + 5, random);

@@ -20,13 +20,15 @@ pub(crate) struct MarkRow {
     pub(crate) images: usize,
     /// Images that had no room for a mark, and stay as they are.
     pub(crate) unmarkable: usize,
-    /// Bits hidden reversibly, for each sample of the plane that carries the mark: the mean of images.
+    /// Bits hidden reversibly, for each sample of the plane that carries the mark: the mean of
+    /// images.
     pub(crate) payload_bpp: f64,
     /// Of the mean square error in units of the peak, 2^BitsStored − 1, tags and header included.
     pub(crate) psnr_db: Option<f64>,
     pub(crate) mse: Option<f64>,
     pub(crate) largest_error: u16,
-    /// Sachnev with the same number of bits and no tags; `None` where an image has no room for them.
+    /// Sachnev with the same number of bits and no tags; `None` where an image has no room for
+    /// them.
     pub(crate) sachnev_psnr_db: Option<f64>,
     /// Whether every image was found authentic, and came back exactly.
     pub(crate) exact: bool,
@@ -37,7 +39,8 @@ pub(crate) fn key() -> MarkKey {
     MarkKey::new([0x42; MarkKey::BYTES])
 }
 
-/// An image with a mark that names `instance`, and what the mark did; the error says why there is none.
+/// An image with a mark that names `instance`, and what the mark did; the error says why there is
+/// none.
 pub(crate) fn marked(
     planes: &[Plane],
     instance: u32,

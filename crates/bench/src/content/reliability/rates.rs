@@ -22,7 +22,8 @@ pub(crate) struct GainRow {
     pub(crate) images: usize,
     /// Images that had room.
     pub(crate) carried: usize,
-    /// Of the mean square error over the images that had room, each in units of its peak, 2^BitsStored − 1.
+    /// Of the mean square error over the images that had room, each in units of its peak,
+    /// 2^BitsStored − 1.
     pub(crate) psnr_db: Option<f64>,
     /// Over the images that had room with both schemes.
     pub(crate) gain_over_sachnev_db: Option<f64>,

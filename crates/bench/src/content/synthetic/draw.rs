@@ -33,7 +33,8 @@ impl Ellipse {
     }
 }
 
-/// The tissue at a place: later ellipses cover earlier ones, with an edge as wide as a sample or two.
+/// The tissue at a place: later ellipses cover earlier ones, with an edge as wide as a sample or
+/// two.
 fn tissue(shapes: &[Ellipse], outside: f64, x: f64, y: f64, edge: f64) -> f64 {
     shapes.iter().fold(outside, |value, shape| {
         let inside = ((1.0 - shape.distance(x, y)) * shape.across.min(shape.down) / edge + 0.5)
@@ -90,9 +91,9 @@ fn ellipse(x: f64, y: f64, across: f64, down: f64, value: f64) -> Ellipse {
     }
 }
 
-/// Axial CT, 512 × 512, 12 bits, rescale intercept −1024: a constant outside of the round field of view; inside air, and a
-/// trunk with fat, muscle, organs, vessels and spine; noise of 10 to 20 HU with the grain of a soft kernel, more in
-/// the middle of the body.
+/// Axial CT, 512 × 512, 12 bits, rescale intercept −1024: a constant outside of the round field of
+/// view; inside air, and a trunk with fat, muscle, organs, vessels and spine; noise of 10 to 20 HU
+/// with the grain of a soft kernel, more in the middle of the body.
 pub(super) fn ct(anatomy: &mut impl Rng, noise: &mut impl Rng, place: f64) -> Vec<Plane> {
     const SIDE: usize = 512;
     let wide = between(anatomy, 0.62, 0.8);
@@ -138,8 +139,8 @@ pub(super) fn ct(anatomy: &mut impl Rng, noise: &mut impl Rng, place: f64) -> Ve
     })
 }
 
-/// Axial MR of a head, 320 × 320, 12 bits: the magnitude of a complex signal with noise in both parts (Rician inside,
-/// Rayleigh in the background), a smooth bias of the coil, folded brain.
+/// Axial MR of a head, 320 × 320, 12 bits: the magnitude of a complex signal with noise in both
+/// parts (Rician inside, Rayleigh in the background), a smooth bias of the coil, folded brain.
 pub(super) fn mr(anatomy: &mut impl Rng, noise: &mut impl Rng, place: f64) -> Vec<Plane> {
     const SIDE: usize = 320;
     let (wide, high) = (between(anatomy, 0.55, 0.65), between(anatomy, 0.7, 0.8));
@@ -171,8 +172,9 @@ pub(super) fn mr(anatomy: &mut impl Rng, noise: &mut impl Rng, place: f64) -> Ve
     })
 }
 
-/// Ultrasound of a curved probe, 640 × 480, 8 bits: speckle that multiplies, compressed logarithmically, with
-/// shadows and cysts; exactly black outside of the fan but for text and a scale in white.
+/// Ultrasound of a curved probe, 640 × 480, 8 bits: speckle that multiplies, compressed
+/// logarithmically, with shadows and cysts; exactly black outside of the fan but for text and a
+/// scale in white.
 pub(super) fn ultrasound(anatomy: &mut impl Rng, noise: &mut impl Rng, place: f64) -> Vec<Plane> {
     const WIDTH: usize = 640;
     const HEIGHT: usize = 480;
@@ -223,8 +225,8 @@ fn text(letters: &[u32], column: usize, row: usize) -> bool {
         .is_some_and(|dots| dots.rotate_left((5 * (y / 2)) as u32) >> dot & 1 == 1)
 }
 
-/// A chest radiograph, 1536 × 1920, 12 bits: wide range, ribs and vessels as fine structure, little noise (Poisson-like),
-/// borders of the collimator nearly black.
+/// A chest radiograph, 1536 × 1920, 12 bits: wide range, ribs and vessels as fine structure, little
+/// noise (Poisson-like), borders of the collimator nearly black.
 pub(super) fn radiograph(anatomy: &mut impl Rng, noise: &mut impl Rng, place: f64) -> Vec<Plane> {
     const WIDTH: usize = 1536;
     const HEIGHT: usize = 1920;
@@ -261,8 +263,8 @@ pub(super) fn radiograph(anatomy: &mut impl Rng, noise: &mut impl Rng, place: f6
     })
 }
 
-/// An endoscopic photograph, 720 × 576, three planes of 8 bits: reddish, smooth, with highlights that
-/// saturate, vessels, sensor noise that neighbours share, and black corners.
+/// An endoscopic photograph, 720 × 576, three planes of 8 bits: reddish, smooth, with highlights
+/// that saturate, vessels, sensor noise that neighbours share, and black corners.
 pub(super) fn colour(anatomy: &mut impl Rng, noise: &mut impl Rng, place: f64) -> Vec<Plane> {
     const WIDTH: usize = 720;
     const HEIGHT: usize = 576;

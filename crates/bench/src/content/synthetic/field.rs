@@ -30,8 +30,8 @@ impl Field {
         f64::from(self.values[y * self.width + x])
     }
 
-    /// Normal noise of deviation 1, neighbours correlated by `grain`, from 0 (white) to about 0.5: what a
-    /// reconstruction kernel or a demosaicing leaves.
+    /// Normal noise of deviation 1, neighbours correlated by `grain`, from 0 (white) to about 0.5:
+    /// what a reconstruction kernel or a demosaicing leaves.
     pub(super) fn noise(random: &mut impl Rng, width: usize, height: usize, grain: f64) -> Self {
         let mut white = vec![0f32; width * height];
         for pair in white.chunks_mut(2) {
