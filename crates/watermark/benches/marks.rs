@@ -7,10 +7,13 @@ mod planes;
 mod reliability;
 #[path = "marks/reversible.rs"]
 mod reversible;
+#[path = "marks/tracing.rs"]
+mod tracing;
 
 fn main() {
     let mut criterion = criterion::Criterion::default().configure_from_args();
     reliability::measure(&mut criterion);
     reversible::measure(&mut criterion);
+    tracing::measure(&mut criterion);
     criterion.final_summary();
 }

@@ -3,8 +3,8 @@
 use super::TraceError;
 use crate::Plane;
 
-/// Most samples of a leaked picture.
-pub const MAX_PICTURE_SAMPLES: usize = 1 << 27;
+/// Most samples of a leaked picture; an examination needs about 30 bytes of memory for each.
+pub const MAX_PICTURE_SAMPLES: usize = 1 << 26;
 
 /// A leaked picture, of any size and range of values: grey, or the luminance of colours.
 #[derive(Clone, PartialEq)]
