@@ -40,12 +40,15 @@ const LOW: usize = 1;
 const HIGH: usize = 2;
 
 impl Choices {
-    pub(super) fn new(scheme: Scheme, max: u16) -> Self {
+    pub(super) fn new(mut scheme: Scheme, max: u16) -> Self {
+        for model in &mut scheme.models {
+            *model = model.filter(|model| model.reach() <= MAX_REACH);
+        }
         // Gentle slopes spread even narrow distributions.
         let spread = ((1.5 / slope(scheme.slope).sqrt()) as i32).min(24);
         let reaches = scheme.models.map(|model| match model {
-            Some(model) if model.reach() <= MAX_REACH => model.reach() as i32 + spread,
-            _ => 0,
+            Some(model) => model.reach() as i32 + spread,
+            None => 0,
         });
         Self {
             scheme,

@@ -17,7 +17,7 @@ const POWERS: [u32; SHAPES] = [1, 2, 3, 4, 6, 10, 20, 48];
 const REACHES: [f64; SHAPES] = [10.0, 9.0, 8.0, 7.0, 6.0, 5.5, 5.0, 4.5];
 
 /// Largest reach that is worked with; wider models stay unused.
-pub(super) const MAX_REACH: usize = 2000;
+pub(super) const MAX_REACH: usize = 1200;
 
 /// Smallest scale; each next one is an eighth of an octave larger.
 const FIRST_SCALE: f64 = 0.03;

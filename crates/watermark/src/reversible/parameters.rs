@@ -1,7 +1,7 @@
 //! What extraction must be told, and its wire form.
 
 use super::coding::Scheme;
-use super::model::{Model, SCALES, SHAPES};
+use super::model::{MAX_REACH, Model, SCALES, SHAPES};
 use super::predict::{CLASSES, Weights};
 use super::table::SLOPES;
 
@@ -145,6 +145,9 @@ fn read_scheme(bits: &mut Reader<'_>, even: Option<&Scheme>) -> Option<Scheme> {
                     .ok()
                     .filter(|s| usize::from(*s) < SHAPES)?,
             };
+            if model.reach() > MAX_REACH {
+                return None;
+            }
             scheme.models[class] = Some(model);
             guess.before = Some((class, model));
         }
@@ -255,9 +258,29 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn models_too_wide_to_work_with_are_refused() {
+        let mut schemes = [Scheme::IDLE; 2];
+        let weights = Weights::RHOMBUS;
+        for (scale, right) in [(100, true), (127, false)] {
+            schemes[0].models[31] = Some(Model { scale, shape: 3 });
+            let (passed, length, state) = (0, 0, 1 << 32);
+            let parameters = Parameters {
+                weights,
+                schemes,
+                passed,
+                length,
+                state,
+            };
+            let read = Parameters::from_bytes(&parameters.to_bytes());
+            assert_eq!(read.is_ok(), right);
+        }
+    }
+
     fn scheme() -> impl Strategy<Value = Scheme> {
-        let model =
-            (0..SCALES as u8, 0..SHAPES as u8).prop_map(|(scale, shape)| Model { scale, shape });
+        let model = (0..SCALES as u8, 0..SHAPES as u8)
+            .prop_map(|(scale, shape)| Model { scale, shape })
+            .prop_filter("too wide", |model| model.reach() <= MAX_REACH);
         let models = proptest::collection::vec(proptest::option::weighted(0.2, model), CLASSES);
         (0..SLOPES as u8, models).prop_map(|(slope, models)| {
             let mut scheme = Scheme::IDLE;
