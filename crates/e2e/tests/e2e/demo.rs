@@ -50,6 +50,15 @@ fn images_of_its_own_making_come_back() {
     assert_eq!(report["instances_sent"], 64, "{report}");
     assert_eq!(report["skipped"], serde_json::json!([]), "{report}");
     assert_eq!(report["cloud_saw"]["write"], 64, "{report}");
+    assert!(report["bundle_ratio"].as_f64().unwrap() > 2.2, "{report}");
+    let marks = &report["marks"];
+    assert_eq!(marks["authentic"], 64, "{report}");
+    assert_eq!(marks["trace"]["user"], "grace", "{report}");
+    assert!(marks["trace"]["log10_p"].as_f64().unwrap() < -6.0, "{report}");
+    for (all, right) in [("copies", "copies_authentic"), ("planted", "found")] {
+        assert!(marks[all].as_u64() > Some(0), "{report}");
+        assert_eq!(marks[all], marks[right], "{report}");
+    }
 }
 
 #[test]
