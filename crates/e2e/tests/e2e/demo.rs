@@ -54,7 +54,10 @@ fn images_of_its_own_making_come_back() {
     let marks = &report["marks"];
     assert_eq!(marks["authentic"], 64, "{report}");
     assert_eq!(marks["trace"]["user"], "grace", "{report}");
-    assert!(marks["trace"]["log10_p"].as_f64().unwrap() < -6.0, "{report}");
+    assert!(
+        marks["trace"]["log10_p"].as_f64().unwrap() < -6.0,
+        "{report}"
+    );
     for (all, right) in [("copies", "copies_authentic"), ("planted", "found")] {
         assert!(marks[all].as_u64() > Some(0), "{report}");
         assert_eq!(marks[all], marks[right], "{report}");
