@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn every_block_has_its_own_places_and_no_two_share_one() {
         for (width, height) in [(512, 512), (130, 97), (80, 80), (64, 64), (1000, 24)] {
-            let layout = Layout::new(width, height, 488, 896).unwrap();
+            let layout = Layout::new(width, height, 488, 576).unwrap();
             let mut seen = vec![false; width * height];
             for placed in layout.blocks() {
                 let block = placed.block;
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn places_of_common_images_are_never_neighbours() {
-        let layout = Layout::new(512, 500, 488, 896).unwrap();
+        let layout = Layout::new(512, 500, 488, 576).unwrap();
         let mut taken = vec![false; 512 * 500];
         for placed in layout.blocks() {
             placed
@@ -260,14 +260,14 @@ mod tests {
 
     #[test]
     fn the_header_gets_as_many_copies_as_it_can() {
-        assert_eq!(stripe_bits(1024, 488, 896), Some(6));
-        assert_eq!(stripe_bits(16_384, 488, 896), Some(3));
-        assert_eq!(stripe_bits(256, 488, 896), Some(16));
-        assert_eq!(stripe_bits(64, 488, 896), Some(37));
-        assert_eq!(stripe_bits(16, 488, 896), Some(87));
-        assert_eq!(stripe_bits(14, 488, 896), None);
-        assert!(Layout::new(48, 48, 488, 896).is_none());
-        assert!(Layout::new(1, 1, 488, 896).is_none());
-        assert!(Layout::new(3, 65_535, 488, 896).is_none());
+        assert_eq!(stripe_bits(1024, 488, 576), Some(6));
+        assert_eq!(stripe_bits(16_384, 488, 576), Some(3));
+        assert_eq!(stripe_bits(256, 488, 576), Some(16));
+        assert_eq!(stripe_bits(64, 488, 576), Some(32));
+        assert_eq!(stripe_bits(16, 488, 576), Some(67));
+        assert_eq!(stripe_bits(11, 488, 576), None);
+        assert!(Layout::new(48, 48, 488, 576).is_none());
+        assert!(Layout::new(1, 1, 488, 576).is_none());
+        assert!(Layout::new(3, 65_535, 488, 576).is_none());
     }
 }

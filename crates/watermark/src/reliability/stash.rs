@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn any_bytes_decode_to_something() {
-        let layout = Layout::new(96, 96, 488, 896).unwrap();
+        let layout = Layout::new(96, 96, 488, 576).unwrap();
         for bytes in [vec![], vec![255; 4], vec![255; 4000], vec![0; 10]] {
             let mut plane = Plane::new(96, 96, 8, vec![0; 96 * 96]).unwrap();
             put_back(&mut plane, &layout, &bytes);
