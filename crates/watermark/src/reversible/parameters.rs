@@ -262,7 +262,7 @@ mod tests {
     fn models_too_wide_to_work_with_are_refused() {
         let mut schemes = [Scheme::IDLE; 2];
         let weights = Weights::RHOMBUS;
-        for (scale, right) in [(100, true), (127, false)] {
+        for (scale, right) in [(96, true), (127, false)] {
             schemes[0].models[31] = Some(Model { scale, shape: 3 });
             let (passed, length, state) = (0, 0, 1 << 32);
             let parameters = Parameters {
