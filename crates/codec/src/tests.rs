@@ -224,3 +224,27 @@ fn what_is_no_plane_is_refused() {
     );
     assert_eq!(Shape::new(1, 1, 17), Err(ShapeError::Depth(17)));
 }
+
+#[test]
+fn codings_do_not_change() {
+    let digests = [8, 12].map(|depth| {
+        let (samples, shape) = picture(96, 75, depth);
+        let bytes = coding(&samples, shape);
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
+        (bytes.len(), hex::encode(digest))
+    });
+    let digests = digests
+        .each_ref()
+        .map(|(length, digest)| (*length, digest.as_str()));
+    let expected = [
+        (
+            3299,
+            "cf57cbfefb03167af6bcbe3da5f11524433f00d8018ce406a850f9f983b119f2",
+        ),
+        (
+            3387,
+            "a1d97622ab433584218179b23607db169a0a5ee042d784de80a2aed555fee798",
+        ),
+    ];
+    assert_eq!(digests, expected);
+}
