@@ -12,6 +12,7 @@
 )]
 
 mod certificates;
+mod content;
 mod messages;
 mod mutate;
 mod retrieval;
@@ -22,6 +23,7 @@ mod seeds;
 mod text;
 
 pub use certificates::{certificate, certificate_request};
+pub use content::plane;
 pub use messages::{message, signed, stack};
 pub use mutate::Mutator;
 pub use retrieval::retrieval;
@@ -68,6 +70,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("message", message),
     ("pack", pack),
     ("partial_answer", partial_answer),
+    ("plane", plane),
     ("query", query),
     ("retrieval", retrieval),
     ("sealing_key", sealing_key),

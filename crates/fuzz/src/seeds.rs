@@ -5,7 +5,7 @@ use harpo_protocol::fragment;
 use harpo_protocol::pack::Writer;
 use harpo_protocol::retrieval::head;
 
-use crate::{certificates, ring, samples, sealed};
+use crate::{certificates, content, ring, samples, sealed};
 
 /// One input.
 pub struct Seed {
@@ -62,6 +62,9 @@ pub fn seeds() -> Vec<Seed> {
     sealed_seeds(&mut add);
     for (target, name, bytes) in certificates::seeds() {
         add(target, name, bytes);
+    }
+    for (target, name, bytes) in content::seeds() {
+        add(target, &name, bytes);
     }
     seeds
 }
