@@ -16,7 +16,7 @@ Development chores of Harpocrates
   cargo xtask test [--only STEP,STEP]   everything that must hold before a change goes in
   cargo xtask e2e [--release] [-- ARGS] only the black-box tests; ARGS go to the test program
   cargo xtask demo [-- ARGS]            the demonstration, built for speed
-  cargo xtask bench SUBJECT [OPTIONS]   measurements, built for speed: `bench retrieval --quick`, `bench help`
+  cargo xtask bench SUBJECT [OPTIONS]   measurements, built for speed: `bench retrieval`, `bench content`, `bench help`
   cargo xtask fuzz [TARGET] [--seconds N]
                                         libFuzzer on every decoder, a minute each; needs nightly and cargo-fuzz
   cargo xtask ci                        what .ci/run does: the same as `test`

@@ -193,7 +193,16 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
         "spiral",
         "--",
     ];
-    status(command(&cargo).args(words))
+    let mut run = command(&cargo);
+    if words.first().is_some_and(|subject| subject == "content") {
+        let workspace = Workspace::read()?;
+        // Real files and foreign codecs to compare with; without them there are fewer rows.
+        if let Err(error) = tools::codecs(&workspace) {
+            say(&format!("no foreign codecs: {error:#}"));
+        }
+        run.env("HARPO_VENV", tools::folder(&workspace));
+    }
+    status(run.args(words))
 }
 
 /// Runs tests against the binary of a profile, passes their output on as it comes, and closes with the sum of

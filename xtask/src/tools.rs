@@ -25,6 +25,28 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
     venv(&folder(workspace))
 }
 
+/// Installs the Python environment and the foreign codecs that `bench content` compares with. They are no
+/// requirement of the tests, which do without 20 MB more to download.
+pub(crate) fn codecs(workspace: &Workspace) -> Result<()> {
+    let folder = folder(workspace);
+    venv(&folder)?;
+    let python = folder.join("bin/python");
+    if quiet(Command::new(&python).args(["-c", "import imagecodecs, numpy"])) {
+        return Ok(());
+    }
+    println!("installing imagecodecs");
+    run(Command::new(&python).args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--only-binary",
+        ":all:",
+        "imagecodecs",
+    ]))
+}
+
 /// Where the Python environment is.
 pub(crate) fn folder(workspace: &Workspace) -> PathBuf {
     workspace.target.join("venv")

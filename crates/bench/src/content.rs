@@ -2,6 +2,7 @@
 
 mod accusations;
 mod baselines;
+mod chart;
 mod compression;
 mod images;
 mod localisation;
@@ -10,6 +11,7 @@ mod plan;
 mod reliability;
 mod report;
 mod synthetic;
+mod table;
 mod tracing;
 
 use std::fs;
@@ -31,10 +33,16 @@ use report::{ImagesRow, Report};
 /// If there are no images, anything did not come back exactly, or a file cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let report = measure(&Plan::new(options))?;
+    print!("{}", table::render(&report));
     if let Some(file) = &options.json {
         let json = serde_json::to_string_pretty(&report)?;
         fs::write(file, json + "\n").with_context(|| format!("cannot write {}", file.display()))?;
         println!("figures: {}", file.display());
+    }
+    if let Some(folder) = &options.svg {
+        for drawing in chart::draw(&report, folder)? {
+            println!("drawing: {drawing}");
+        }
     }
     Ok(())
 }
@@ -48,8 +56,8 @@ fn measure(plan: &Plan) -> Result<Report> {
         Ok(peers) => (Some(peers), None),
         Err(error) => (None, Some(format!("{error:#}"))),
     };
-    let compression = compression::measure(plan, &images, peers, &progress)?;
-    let reliability = reliability::measure(plan, &images, &progress)?;
+    let compressed = compression::measure(plan, &images, peers, &progress)?;
+    let hidden = reliability::measure(plan, &images, &progress)?;
     let localisation = localisation::measure(plan, &images, &progress)?;
     let traced = tracing::measure(plan, &images, &progress)?;
     let false_accusations = accusations::measure(plan, &images, &progress)?;
@@ -58,13 +66,17 @@ fn measure(plan: &Plan) -> Result<Report> {
         quick: plan.quick,
         machine: Machine::read(),
         images: rows(&images),
-        compression,
+        refused: images.refused,
+        left_out: images.left_out,
+        compression: compressed.rows,
+        kept: compressed.kept,
+        exact_files: compressed.exact_files,
         peers_missing,
-        reliability: reliability.gains,
-        rates: reliability.rates,
-        marks: reliability.marks,
-        mark_mpix_per_s: reliability.speed.rate.mark,
-        mark_speed: reliability.speed,
+        reliability: hidden.gains,
+        reliability_schemes: hidden.rates,
+        reliability_mark: hidden.marks,
+        mark_mpix_per_s: hidden.speed.rate.mark,
+        mark_speed: hidden.speed,
         localisation,
         tracing: traced.rows,
         tracing_distortion: traced.distortion,
@@ -78,28 +90,28 @@ fn read(plan: &Plan) -> Result<Images> {
         return Images::read(&plan.folders, plan.modality_bytes, Vec::new());
     }
     let folders: Vec<_> = peers::pydicom_files().into_iter().collect();
-    let made = synthetic::images(plan.synthetic);
+    let mut made = synthetic::images(plan.synthetic);
+    // Studies that are exported have several slices.
+    for modality in [Modality::Ct, Modality::Mr] {
+        made.extend((1..plan.slices).map(|slice| (modality, synthetic::image(modality, 0, slice))));
+    }
     Images::read(&folders, plan.modality_bytes, made)
 }
 
 /// What there is of each modality, real and synthetic apart.
 fn rows(images: &Images) -> Vec<ImagesRow> {
-    let kinds = Modality::ALL
-        .into_iter()
-        .flat_map(|modality| [(modality, false), (modality, true)]);
-    kinds
-        .filter_map(|(modality, synthetic)| {
-            let files = images.files_of(modality, synthetic);
-            let group = images.group(modality, synthetic);
-            let planes = group.images.iter().flat_map(|image| &image.planes);
-            (!files.is_empty()).then(|| ImagesRow {
-                modality,
-                synthetic,
-                files: files.len(),
-                native: files.iter().filter(|file| file.picture.is_some()).count(),
-                images: group.images.len(),
-                megapixels: planes.map(|plane| plane.samples().len() as f64 / 1e6).sum(),
-            })
-        })
-        .collect()
+    let row = |(modality, synthetic)| {
+        let files = images.files_of(modality, synthetic);
+        let group = images.group(modality, synthetic);
+        let planes = group.images.iter().flat_map(|image| &image.planes);
+        ImagesRow {
+            modality,
+            synthetic,
+            files: files.len(),
+            native: files.iter().filter(|file| file.picture.is_some()).count(),
+            images: group.images.len(),
+            megapixels: planes.map(|plane| plane.samples().len() as f64 / 1e6).sum(),
+        }
+    };
+    images.kinds().into_iter().map(row).collect()
 }

@@ -60,6 +60,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "harpo-codec",
             "harpo-gateway",
             "harpo-oblivious",
+            "harpo-protocol",
             "harpo-watermark",
         ],
     ),

@@ -153,12 +153,18 @@ impl Images {
         }
     }
 
+    /// Every modality that has files, real ones first.
+    pub(crate) fn kinds(&self) -> Vec<(Modality, bool)> {
+        let all = Modality::ALL.into_iter();
+        all.flat_map(|modality| [(modality, false), (modality, true)])
+            .filter(|(modality, synthetic)| !self.files_of(*modality, *synthetic).is_empty())
+            .collect()
+    }
+
     /// The groups that rows are made of: each modality, real images first, if there are any.
     pub(crate) fn groups(&self) -> Vec<Group<'_>> {
-        let kinds = Modality::ALL
+        self.kinds()
             .into_iter()
-            .flat_map(|modality| [(modality, false), (modality, true)]);
-        kinds
             .map(|(modality, synthetic)| self.group(modality, synthetic))
             .filter(|group| !group.images.is_empty())
             .collect()

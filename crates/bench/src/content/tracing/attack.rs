@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use harpo_watermark::Plane;
-use harpo_watermark::tracing::{Picture, Placement};
+use harpo_watermark::tracing::Picture;
 use image::imageops::{self, FilterType};
 use image::{GrayImage, ImageFormat};
 use jpeg_encoder::{ColorType, Encoder};
@@ -164,12 +164,6 @@ pub(super) struct Levels {
     pub(super) white: f64,
 }
 
-/// What turns up.
-pub(super) struct Seen {
-    pub(super) picture: Picture,
-    pub(super) placement: Placement,
-}
-
 impl Attack {
     pub(super) fn colluders(&self) -> usize {
         self.collusion.map_or(1, |(colluders, _)| colluders)
@@ -183,7 +177,7 @@ impl Attack {
         window: Levels,
         sigma: f64,
         rng: &mut ChaCha8Rng,
-    ) -> Result<Seen> {
+    ) -> Result<Picture> {
         let first = exports.first().context("no export")?;
         let (width, height) = (first.width(), first.height());
         let mut samples = match self.collusion {
@@ -198,9 +192,7 @@ impl Attack {
         let levels = match self.view {
             View::Deep => {
                 let deep = samples.iter().map(|v| v.round() as f32).collect();
-                let picture = Picture::new(width, height, deep)?;
-                let placement = Placement::whole(first, &picture);
-                return Ok(Seen { picture, placement });
+                return Ok(Picture::new(width, height, deep)?);
             }
             View::Full => Levels {
                 black: samples.iter().copied().fold(f64::INFINITY, f64::min),
@@ -215,31 +207,21 @@ impl Attack {
                 .clamp(0.0, 255.0) as u8
         });
         let shown = GrayImage::from_raw(width as u32, height as u32, grey.collect());
-        let (shown, left, top) = self.cropped(shown.context("a picture's size")?, rng);
-        let (cut_width, cut_height) = (f64::from(shown.width()), f64::from(shown.height()));
+        let shown = self.cropped(shown.context("a picture's size")?, rng);
         let seen = self.compressed(self.resized(shown))?;
         let (width, height) = (seen.width() as usize, seen.height() as usize);
-        Ok(Seen {
-            picture: Picture::from_bytes(width, height, seen.as_raw())?,
-            placement: Placement {
-                scale_x: cut_width / width as f64,
-                scale_y: cut_height / height as f64,
-                left,
-                top,
-            },
-        })
+        Ok(Picture::from_bytes(width, height, seen.as_raw())?)
     }
 
-    fn cropped(&self, shown: GrayImage, rng: &mut ChaCha8Rng) -> (GrayImage, f64, f64) {
+    fn cropped(&self, shown: GrayImage, rng: &mut ChaCha8Rng) -> GrayImage {
         if self.crop >= 1.0 {
-            return (shown, 0.0, 0.0);
+            return shown;
         }
         let side = |length: u32| (f64::from(length) * self.crop).round() as u32;
         let (width, height) = (side(shown.width()), side(shown.height()));
         let x = rng.next_u32() % (shown.width() - width + 1);
         let y = rng.next_u32() % (shown.height() - height + 1);
-        let cut = imageops::crop_imm(&shown, x, y, width, height).to_image();
-        (cut, f64::from(x), f64::from(y))
+        imageops::crop_imm(&shown, x, y, width, height).to_image()
     }
 
     fn resized(&self, shown: GrayImage) -> GrayImage {
@@ -312,10 +294,7 @@ mod tests {
             white: 1510.0,
         };
         let mut rng = ChaCha8Rng::seed_from_u64(4);
-        attack
-            .apply(exports, window, 10.0, &mut rng)
-            .unwrap()
-            .picture
+        attack.apply(exports, window, 10.0, &mut rng).unwrap()
     }
 
     #[test]
