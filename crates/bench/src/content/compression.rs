@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::images::{File, Image, Images, Modality};
 use super::peers::Peers;
 use super::plan::Plan;
+use super::reliability::centre;
 use crate::progress::Progress;
 use bundle::Bundles;
 
@@ -120,15 +121,24 @@ fn row(modality: Modality, synthetic: bool, bundles: Bundles, pixels: Vec<CodecR
     }
 }
 
-/// The first of these images that have at most `samples` samples together; at least one.
-fn within<'a>(images: &[&'a Image], samples: usize) -> Vec<&'a Image> {
+/// The middles of the first of these images, each and all together at most `samples` samples a colour; at least one.
+fn within(images: &[&Image], samples: usize) -> Vec<Image> {
     let mut sum = 0;
-    let fitting = images.iter().enumerate().take_while(|(number, image)| {
-        let planes = image.planes.iter();
-        sum += planes.map(|plane| plane.samples().len()).sum::<usize>();
-        *number == 0 || sum <= samples
+    let cut = images.iter().map(|image| Image {
+        planes: image
+            .planes
+            .iter()
+            .map(|plane| centre(plane, samples))
+            .collect(),
+        ..(*image).clone()
     });
-    fitting.map(|(_, image)| *image).collect()
+    cut.enumerate()
+        .take_while(|(number, image)| {
+            sum += image.planes[0].samples().len();
+            *number == 0 || sum <= samples
+        })
+        .map(|(_, image)| image)
+        .collect()
 }
 
 #[cfg(test)]

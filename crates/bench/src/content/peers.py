@@ -1,9 +1,9 @@
 """Foreign codecs, timed around their calls: JPEG-LS (CharLS), JPEG 2000 (OpenJPEG), JPEG XL (libjxl).
 
-Reads images from standard input, each a line of JSON (width, height, components, depth, slow, rounds) and the samples,
+Reads images from standard input, each a line of JSON (width, height, components, depth, rounds) and the samples,
 pixel by pixel, one byte each up to a depth of 8 and else two, low byte first. Answers each with a line of JSON: for
 every codec the length of its coding and the seconds of the quickest encoding and decoding. Each decoding is compared
-with what was encoded. One thread. `slow` asks for the slow ones too.
+with what was encoded. One thread.
 """
 
 import json
@@ -53,8 +53,6 @@ def measure(image, asked):
     """One row for each codec."""
     rows = []
     for name, encode, decode, slow in codecs(asked["depth"]):
-        if slow and not asked["slow"]:
-            continue
         rounds = 1 if slow else asked["rounds"]
         coded, encode_seconds = best(rounds, encode, image)
         decoded, decode_seconds = best(rounds, decode, coded)

@@ -60,20 +60,15 @@ impl Peers {
         })
     }
 
-    /// Every codec on one image of planes of one shape; the slow ones only if `slow`.
+    /// Every codec on one image of planes of one shape, slow ones once.
     ///
     /// # Errors
     /// If the process failed, or a codec did not give back what it was given.
-    pub(crate) fn measure(
-        &mut self,
-        planes: &[Plane],
-        rounds: usize,
-        slow: bool,
-    ) -> Result<Vec<Answer>> {
+    pub(crate) fn measure(&mut self, planes: &[Plane], rounds: usize) -> Result<Vec<Answer>> {
         let first = planes.first().context("an image without planes")?;
         let asked = json!({
             "width": first.width(), "height": first.height(), "components": planes.len(),
-            "depth": first.depth(), "rounds": rounds, "slow": slow,
+            "depth": first.depth(), "rounds": rounds,
         });
         let requests = self.requests.as_mut().context("it was closed")?;
         let mut request = asked.to_string().into_bytes();

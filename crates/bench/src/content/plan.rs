@@ -34,7 +34,7 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     /// Images of each modality that codecs are compared on.
     pub(crate) codec_images: usize,
-    /// Most samples of those images together.
+    /// Most samples of a colour of those images, each and together: what is larger is cut to its centre.
     pub(crate) codec_samples: usize,
     /// Times that each codec runs on each image.
     pub(crate) codec_rounds: usize,
@@ -61,18 +61,18 @@ impl Plan {
         Plan {
             folders: options.folders.clone(),
             quick,
-            modality_bytes: if quick { 16 << 20 } else { 64 << 20 },
+            modality_bytes: if quick { 8 << 20 } else { 64 << 20 },
             synthetic: if quick { 2 } else { 6 },
             rounds: if quick { 3 } else { 7 },
-            codec_images: if quick { 4 } else { 12 },
-            codec_samples: if quick { 2 << 20 } else { 16 << 20 },
+            codec_images: if quick { 3 } else { 12 },
+            codec_samples: if quick { 1 << 18 } else { 4 << 20 },
             codec_rounds: if quick { 2 } else { 5 },
             distortion_images: if quick { 2 } else { 6 },
-            distortion_samples: if quick { 1 << 18 } else { 1 << 20 },
+            distortion_samples: if quick { 1 << 17 } else { 1 << 20 },
             altered_images: if quick { 2 } else { 8 },
             alterations: if quick { 4 } else { 12 },
-            trials: if quick { 6 } else { 40 },
-            slices: if quick { 8 } else { 16 },
+            trials: if quick { 4 } else { 20 },
+            slices: if quick { 6 } else { 12 },
             innocents: if quick { 100_000 } else { 1_000_000 },
         }
     }

@@ -15,7 +15,9 @@ use crate::progress::Progress;
 
 pub(crate) use mark::MarkRow;
 pub(crate) use mark::{key, marked};
-pub(crate) use rates::{GainRow, RateRow};
+pub(crate) use rates::{GainRow, RateRow, centre};
+#[cfg(test)]
+pub(crate) use speed::Rate;
 pub(crate) use speed::Speed;
 
 /// Smaller images are left out: what a decoder must be told would be a good part of the payload.

@@ -59,7 +59,15 @@ fn compression(report: &Report) -> String {
     let mut table = Table::new(
         "Bundles: files to sealed packs and back, one core",
         &[
-            "modality", "files", "MB", "ratio", "no marks", "seal MB/s", "no marks", "open MB/s", "marked",
+            "modality",
+            "files",
+            "MB",
+            "ratio",
+            "no marks",
+            "seal MB/s",
+            "no marks",
+            "open MB/s",
+            "marked",
         ],
     );
     for row in &report.compression {
@@ -83,13 +91,21 @@ fn compression(report: &Report) -> String {
             kept.files, kept.ratio
         );
     }
-    let _ = writeln!(out, "  came back byte for byte: {} of as many files", report.exact_files);
+    let _ = writeln!(
+        out,
+        "  came back byte for byte: {} of as many files",
+        report.exact_files
+    );
     out
 }
 
 fn pixels(report: &Report) -> String {
     let mut out = String::new();
-    for row in report.compression.iter().filter(|row| !row.pixels.is_empty()) {
+    for row in report
+        .compression
+        .iter()
+        .filter(|row| !row.pixels.is_empty())
+    {
         let title = format!("Pixels alone, {}", label(row.modality, row.synthetic));
         let header = ["codec", "ratio", "encode MB/s", "decode MB/s", "images"];
         let mut table = Table::new(&title, &header);
@@ -140,7 +156,10 @@ fn rates(report: &Report) -> String {
         gains.extend(ours.iter().map(|row| decibels(row.gain_over_sachnev_db)));
         table.row(gains);
         out.push_str(&table.text());
-        let exact = schemes.iter().flat_map(|(_, rows)| rows).all(|row| row.exact);
+        let exact = schemes
+            .iter()
+            .flat_map(|(_, rows)| rows)
+            .all(|row| row.exact);
         let _ = writeln!(
             out,
             "  {} images; a dash: no image had room; {}",
@@ -159,8 +178,16 @@ fn marks(report: &Report) -> String {
     let mut table = Table::new(
         "The reliability mark as it is used",
         &[
-            "modality", "images", "no room", "bits a pixel", "PSNR dB", "Sachnev dB", "largest error",
-            "exact", "mark Mpix/s", "verify Mpix/s",
+            "modality",
+            "images",
+            "no room",
+            "bits a pixel",
+            "PSNR dB",
+            "Sachnev dB",
+            "largest error",
+            "exact",
+            "mark Mpix/s",
+            "verify Mpix/s",
         ],
     );
     for row in &report.reliability_mark {
@@ -228,7 +255,14 @@ fn tracing(report: &Report) -> String {
     let mut table = Table::new(
         "Tracing: leaks of exports, by what was done to them",
         &[
-            "attack", "trials", "right", "wrong", "by 1 slice", "by 4", "slices", "log10 p",
+            "attack",
+            "trials",
+            "right",
+            "wrong",
+            "by 1 slice",
+            "by 4",
+            "slices",
+            "log10 p",
         ],
     );
     for row in &report.tracing {
@@ -246,7 +280,15 @@ fn tracing(report: &Report) -> String {
     let mut marks = Table::new(
         "What the tracing mark changes",
         &[
-            "modality", "slices", "bits", "PSNR dB", "on 8 bits", "SSIM", "largest", "in levels", "Mpix/s",
+            "modality",
+            "slices",
+            "bits",
+            "PSNR dB",
+            "on 8 bits",
+            "SSIM",
+            "largest",
+            "in levels",
+            "Mpix/s",
         ],
     );
     for row in &report.tracing_distortion {

@@ -223,7 +223,14 @@ fn examine(
     evidence: &mut Evidence,
 ) -> Result<()> {
     if let Some(Registration { placement, .. }) = register(slice.plane, seen) {
-        tracer.examine(slice.plane, image, &slice.display, seen, &placement, evidence)?;
+        tracer.examine(
+            slice.plane,
+            image,
+            &slice.display,
+            seen,
+            &placement,
+            evidence,
+        )?;
     }
     Ok(())
 }

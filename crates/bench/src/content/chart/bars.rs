@@ -39,7 +39,12 @@ pub(super) fn compression(report: &Report) -> Result<Option<String>> {
             };
             let mut bars = vec![
                 bundle("whole files, with marks", row.ratio, row.mb_per_s, 0),
-                bundle("whole files, no marks", row.ratio_unmarked, row.mb_per_s_unmarked, 0),
+                bundle(
+                    "whole files, no marks",
+                    row.ratio_unmarked,
+                    row.mb_per_s_unmarked,
+                    0,
+                ),
             ];
             bars.extend(row.pixels.iter().map(|codec| {
                 bundle(
@@ -55,7 +60,11 @@ pub(super) fn compression(report: &Report) -> Result<Option<String>> {
             }
         })
         .collect();
-    draw("Compression ratio, and encoding speed of one core", &blocks, None)
+    draw(
+        "Compression ratio, and encoding speed of one core",
+        &blocks,
+        None,
+    )
 }
 
 /// Shares of trials in which the right one was named.
@@ -80,7 +89,11 @@ pub(super) fn tracing(report: &Report) -> Result<Option<String>> {
         heading: "a single leak, and colluders".to_owned(),
         bars: bars.collect(),
     }];
-    draw("Tracing: leaks that were traced to whoever leaked", &blocks, Some(100.0))
+    draw(
+        "Tracing: leaks that were traced to whoever leaked",
+        &blocks,
+        Some(100.0),
+    )
 }
 
 fn draw(title: &str, blocks: &[Block], most: Option<f64>) -> Result<Option<String>> {
@@ -93,14 +106,14 @@ fn draw(title: &str, blocks: &[Block], most: Option<f64>) -> Result<Option<Strin
     page(size, title, |area| {
         let mut y = 0;
         for block in blocks {
-            text(area, &block.heading, 24, y + BAR - 6, 16)?;
-            y += BAR + 4;
+            text(area, &block.heading, 24, y + 2, 16)?;
+            y += BAR + 6;
             let longest = block.bars.iter().map(|bar| bar.value).fold(0.0, f64::max);
             for bar in &block.bars {
                 one(area, bar, y, most.unwrap_or(longest))?;
                 y += BAR;
             }
-            y += BAR - 4;
+            y += BAR - 6;
         }
         Ok(())
     })
@@ -115,11 +128,17 @@ fn one(area: &Area<'_>, bar: &Bar, y: i32, longest: f64) -> Result<()> {
         0
     };
     text(area, &bar.name, 36, y + 4, 13)?;
-    area.draw(&Rectangle::new([(NAMES, y + 3), (NAMES + room, y + BAR - 3)], PALE.filled()))
-        .map_err(refused)?;
+    area.draw(&Rectangle::new(
+        [(NAMES, y + 3), (NAMES + room, y + BAR - 3)],
+        PALE.filled(),
+    ))
+    .map_err(refused)?;
     let colour = COLOURS[bar.colour % COLOURS.len()];
-    area.draw(&Rectangle::new([(NAMES, y + 3), (NAMES + length, y + BAR - 3)], colour.filled()))
-        .map_err(refused)?;
+    area.draw(&Rectangle::new(
+        [(NAMES, y + 3), (NAMES + length, y + BAR - 3)],
+        colour.filled(),
+    ))
+    .map_err(refused)?;
     text(area, &bar.figure, NAMES + room + 12, y + 4, 13)
 }
 

@@ -27,7 +27,8 @@ pub(super) fn draw(report: &Report) -> Result<Option<String>> {
         PANEL.0 * (columns as u32).max(2),
         PANEL.1 * rows as u32 + 48,
     );
-    let title = "Reversible hiding: PSNR (dB, peak 2^BitsStored − 1) against payload (bits a pixel)";
+    let title =
+        "Reversible hiding: PSNR (dB, peak 2^BitsStored − 1) against payload (bits a pixel)";
     page(size, title, |area| {
         let panels = area.split_evenly((rows, columns));
         for (panel, group) in panels.iter().zip(&groups) {

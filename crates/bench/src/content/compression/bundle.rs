@@ -155,9 +155,15 @@ impl Scene {
             Ok(())
         });
         opened?;
-        ensure!(back.len() == originals.len(), "files are missing in an opened bundle");
+        ensure!(
+            back.len() == originals.len(),
+            "files are missing in an opened bundle"
+        );
         for (name, file) in &back {
-            ensure!(originals.get(name) == Some(file), "{name} came back otherwise than it was");
+            ensure!(
+                originals.get(name) == Some(file),
+                "{name} came back otherwise than it was"
+            );
         }
         Ok(seconds)
     }

@@ -21,9 +21,6 @@ pub(crate) struct CodecRow {
     pub(crate) images: usize,
 }
 
-/// Images beyond this many are not given to slow codecs.
-const SLOW_IMAGES: usize = 2;
-
 /// Bytes and seconds of one codec so far.
 #[derive(Debug, Clone, Default)]
 struct Sum {
@@ -107,19 +104,16 @@ const OWN: [Own; 5] = [
 /// # Errors
 /// If a codec fails or gives back anything else than it was given.
 pub(crate) fn measure(
-    images: &[&Image],
+    images: &[Image],
     rounds: usize,
     mut peers: Option<&mut Peers>,
 ) -> Result<Vec<CodecRow>> {
     let mut own: Vec<Sum> = vec![Sum::default(); OWN.len()];
     let mut foreign: BTreeMap<String, Sum> = BTreeMap::new();
     let mut order = Vec::new();
-    for (number, image) in images.iter().enumerate() {
+    for image in images {
         let bytes = interleaved(&image.planes);
         for (codec, sum) in OWN.iter().zip(&mut own) {
-            if codec.slow && number >= SLOW_IMAGES {
-                continue;
-            }
             let rounds = if codec.slow { 1 } else { rounds };
             let (coded, encode) = repeated(rounds, || (codec.encode)(image, &bytes))?;
             let (decoded, decode) = repeated(rounds, || (codec.decode)(image, &coded))?;
@@ -132,7 +126,7 @@ pub(crate) fn measure(
             sum.add(bytes.len(), coded.len() as u64, encode, decode);
         }
         if let Some(peers) = peers.as_deref_mut() {
-            for answer in peers.measure(&image.planes, rounds, number < SLOW_IMAGES)? {
+            for answer in peers.measure(&image.planes, rounds)? {
                 if !foreign.contains_key(&answer.codec) {
                     order.push(answer.codec.clone());
                 }
@@ -260,7 +254,7 @@ mod tests {
     #[test]
     fn every_codec_gives_back_grey_and_colour() {
         for image in [image(8, 1), image(12, 1), image(8, 3)] {
-            let rows = measure(&[&image], 1, None).unwrap();
+            let rows = measure(&[image], 1, None).unwrap();
             assert_eq!(rows.len(), OWN.len());
             assert!(rows.iter().all(|row| row.ratio > 1.0), "{rows:?}");
         }

@@ -79,7 +79,7 @@ pub(super) fn curves(images: &[&Image], most_samples: usize) -> Vec<Curve> {
 }
 
 /// The middle of a plane that is larger than `most` samples.
-fn centre(plane: &Plane, most: usize) -> Plane {
+pub(crate) fn centre(plane: &Plane, most: usize) -> Plane {
     let (width, height) = (plane.width(), plane.height());
     let samples = plane.samples().len();
     if samples <= most {

@@ -112,7 +112,10 @@ fn json_has_the_names_that_readers_rely_on() {
 fn rows_of_a_scheme_stay_together() {
     let report = small();
     let schemes = report.schemes_of((Modality::Ct, false));
-    let names: Vec<_> = schemes.iter().map(|(name, rows)| (*name, rows.len())).collect();
+    let names: Vec<_> = schemes
+        .iter()
+        .map(|(name, rows)| (*name, rows.len()))
+        .collect();
     assert_eq!(names, [("first", 2), ("second", 2)]);
     assert!(report.schemes_of((Modality::Ct, true)).is_empty());
 }
@@ -120,7 +123,14 @@ fn rows_of_a_scheme_stay_together() {
 #[test]
 fn the_table_says_what_was_found_and_what_is_missing() {
     let text = table::render(&small());
-    for words in ["CT", "JPEG 50", "none here", "10 innocents, 0 accused", "–", "gain over Sachnev"] {
+    for words in [
+        "CT",
+        "JPEG 50",
+        "none here",
+        "10 innocents, 0 accused",
+        "–",
+        "gain over Sachnev",
+    ] {
         assert!(text.contains(words), "{words} is not in:\n{text}");
     }
 }

@@ -27,7 +27,10 @@ pub(super) struct Slice<'a> {
     pub(super) sigma: f64,
 }
 
-/// A study of at most `slices` slices of each group that has any of a fair size.
+/// Studies of fewer slices are left out where there are others.
+const LEAST_SLICES: usize = 4;
+
+/// A study of at most `slices` slices of each group that has enough of a fair size.
 pub(super) fn of(images: &Images, slices: usize) -> Vec<Study<'_>> {
     let groups = images.groups();
     let studies = groups.iter().map(|group| {
@@ -44,7 +47,11 @@ pub(super) fn of(images: &Images, slices: usize) -> Vec<Study<'_>> {
             slices: fitting.pick(slices).into_iter().map(slice).collect(),
         }
     });
-    studies.filter(|study| !study.slices.is_empty()).collect()
+    let mut studies: Vec<Study<'_>> = studies.filter(|study| !study.slices.is_empty()).collect();
+    let longest = studies.iter().map(|study| study.slices.len()).max();
+    let least = LEAST_SLICES.min(longest.unwrap_or(0));
+    studies.retain(|study| study.slices.len() >= least);
+    studies
 }
 
 fn slice(image: &Image) -> Slice<'_> {
