@@ -177,8 +177,8 @@ fn distortion_is_what_changed() {
     assert!(distortion.psnr_db > 65.0, "{distortion:?}");
 }
 
-/// What is written must stay readable: places, stash, tags, seal and the header's check may only
-/// change with the version.
+/// What is written must stay readable: a whole image, and places, stash, tags, seal and the
+/// header's check by themselves, may only change with a version, the mark's or the engine's.
 #[test]
 fn the_form_is_pinned() {
     use aws_lc_rs::digest;
@@ -204,14 +204,27 @@ fn the_form_is_pinned() {
         }
         hex(&context.finish().as_ref()[..8])
     };
+    let whole = {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for sample in marked(&[gradient(192, 160, 12)], 1)[0].samples() {
+            context.update(&sample.to_le_bytes());
+        }
+        hex(&context.finish().as_ref()[..8])
+    };
     let forms = [
+        whole,
         hash(vec![gradient(192, 160, 12)]),
         hash(vec![gradient(130, 97, 8); 3]),
         hex(&header::encode(&message(1).identity)[53..]),
     ];
     assert_eq!(
         forms,
-        ["0c6c268ae932a579", "66d8d3f8f649279f", "1513768adce9e0a8"]
+        [
+            "",
+            "0c6c268ae932a579",
+            "66d8d3f8f649279f",
+            "1513768adce9e0a8"
+        ]
     );
 }
 
