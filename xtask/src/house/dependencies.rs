@@ -34,7 +34,6 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "harpo-trust",
             "harpo-cloud",
             "harpo-gateway",
-            "harpo-watermark",
         ],
     ),
     // Black-box: it may speak the protocol as a hostile peer, but link no party.
@@ -50,7 +49,6 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "harpo-oblivious",
             "harpo-protocol",
             "harpo-service",
-            "harpo-watermark",
         ],
     ),
     // Nobody names the benchmarks. Of the parties they know the gateway, which reads DICOM and seals.
