@@ -82,7 +82,7 @@ pub(crate) fn measure(
         others.extend(rest);
         let group = images.group(modality, synthetic);
         progress.say(format!("sealing {}", group.label()));
-        let bundles = bundle::measure(&native, plan.rounds)?;
+        let bundles = bundle::measure(&native, plan.seal_rounds)?;
         if bundles.files == 0 {
             continue;
         }

@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) synthetic: usize,
     /// Times that speed is taken; the middle one counts.
     pub(crate) rounds: usize,
+    /// Times that bundles are sealed and opened; the middle one counts.
+    pub(crate) seal_rounds: usize,
     /// Images of each modality that codecs are compared on.
     pub(crate) codec_images: usize,
     /// Most samples of a colour of those images, each and together: what is larger is cut to its centre.
@@ -64,15 +66,16 @@ impl Plan {
             modality_bytes: if quick { 8 << 20 } else { 64 << 20 },
             synthetic: if quick { 2 } else { 6 },
             rounds: if quick { 3 } else { 7 },
+            seal_rounds: if quick { 1 } else { 3 },
             codec_images: if quick { 3 } else { 12 },
             codec_samples: if quick { 1 << 18 } else { 4 << 20 },
             codec_rounds: if quick { 2 } else { 5 },
-            distortion_images: if quick { 2 } else { 6 },
+            distortion_images: if quick { 1 } else { 6 },
             distortion_samples: if quick { 1 << 17 } else { 1 << 20 },
             altered_images: if quick { 2 } else { 8 },
             alterations: if quick { 4 } else { 12 },
             trials: if quick { 4 } else { 20 },
-            slices: if quick { 6 } else { 12 },
+            slices: if quick { 4 } else { 12 },
             innocents: if quick { 100_000 } else { 1_000_000 },
         }
     }
