@@ -93,7 +93,7 @@ impl Inner {
                 let keys = self.store.bundle_keys(taken.bundle).await;
                 let keys = keys.map_err(|error| Arc::new(error.into()))?;
                 let keys = keys.ok_or_else(|| ConsultError::NoTraceKey(taken.bundle))?;
-                Some(Arc::new(Tracing::new(&keys.trace_key, signed.digest())))
+                Some(Arc::new(Tracing::new(&keys.trace_key, export.taker())))
             }
         };
         Ok(((export, signed), mark))

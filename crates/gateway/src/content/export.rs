@@ -80,7 +80,7 @@ impl fmt::Display for UntraceableSet {
 
 impl std::error::Error for UntraceableSet {}
 
-/// The mark of one export: its codeword, and what places it. Lives as long as the export leaves.
+/// The mark of exports of one bundle to one user: its codeword, and what places it. Lives as long as the export leaves.
 #[derive(Debug)]
 pub struct Tracing {
     tracer: Tracer,
@@ -88,11 +88,11 @@ pub struct Tracing {
 }
 
 impl Tracing {
-    /// The mark of the export that `statement` names (its digest), with the bundle's key.
+    /// The mark of what `taker` takes away ([`harpo_protocol::export::Export::taker`]), with the bundle's key.
     #[must_use]
-    pub fn new(key: &[u8; 32], statement: Digest) -> Self {
+    pub fn new(key: &[u8; 32], taker: Digest) -> Self {
         let tracer = Tracer::new(&TraceKey::new(*key));
-        let codeword = Codeword::derive(&tracer, &ExportId(statement.0));
+        let codeword = Codeword::derive(&tracer, &ExportId(taker.0));
         Self { tracer, codeword }
     }
 

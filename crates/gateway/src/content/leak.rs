@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Cursor};
 
 use harpo_protocol::export::Export;
@@ -208,6 +208,17 @@ pub struct Candidates {
     pub exports: Vec<(Digest, Export)>,
 }
 
+impl Candidates {
+    /// Those who took it, each once.
+    #[must_use]
+    pub fn takers(&self) -> BTreeSet<Digest> {
+        self.exports
+            .iter()
+            .map(|(_, export)| export.taker())
+            .collect()
+    }
+}
+
 /// What one leaked picture was found to be.
 #[derive(Debug, Clone, Serialize)]
 pub struct Seen {
@@ -225,13 +236,24 @@ pub struct Seen {
     pub problem: Option<String>,
 }
 
-/// Somebody, and how well the evidence fits.
+/// One of somebody's exports.
 #[derive(Debug, Clone, Serialize)]
-pub struct Named {
+pub struct Occasion {
     /// Digest of the export's statement.
     pub id: Digest,
     /// Who, when, why.
     pub export: Export,
+}
+
+/// Somebody, and how well the evidence fits.
+#[derive(Debug, Clone, Serialize)]
+pub struct Named {
+    /// The user.
+    pub user: String,
+    /// The hospital that vouches for the user, by name.
+    pub hospital: String,
+    /// All that this user took of the bundle, with marks, in the order of time: their marks are the same.
+    pub exports: Vec<Occasion>,
     /// Bound on the base-10 logarithm of the probability that an innocent one fits as well.
     pub log10_p: f64,
     /// One less that bound times the number of candidates; 0 for those who are not accused.
@@ -243,7 +265,7 @@ pub struct Named {
 pub struct Report {
     /// Each leaked picture.
     pub seen: Vec<Seen>,
-    /// Exports that were compared.
+    /// Users that were compared, one for each bundle that they took.
     pub candidates: usize,
     /// Those who took part, the surest first; empty if nobody can be accused.
     pub accused: Vec<Named>,
@@ -271,7 +293,7 @@ pub fn trace(
     for leak in leaked {
         seen.push(examine(leak, originals, &tracers, &mut evidence));
     }
-    let total: usize = candidates.values().map(|c| c.exports.len()).sum();
+    let total: usize = candidates.values().map(|c| c.takers().len()).sum();
     let limit = Limit {
         false_accusation,
         candidates: total.max(reckoned) as u64,
@@ -282,7 +304,7 @@ pub fn trace(
         let Some((tracer, candidates)) = tracers.get(bundle) else {
             continue;
         };
-        let ids = candidates.exports.iter().map(|(id, _)| ExportId(id.0));
+        let ids = candidates.takers().into_iter().map(|id| ExportId(id.0));
         match tracer.accuse(evidence, ids, &limit) {
             Verdict::Accused {
                 accusations,
@@ -313,11 +335,23 @@ pub fn trace(
 }
 
 fn named(candidates: &Candidates, suspect: &Suspect, confidence: f64) -> Option<Named> {
-    let id = Digest(suspect.export.0);
-    let (_, export) = candidates.exports.iter().find(|(other, _)| *other == id)?;
+    let taker = Digest(suspect.export.0);
+    let of_taker = candidates
+        .exports
+        .iter()
+        .filter(|(_, export)| export.taker() == taker);
+    let mut exports: Vec<Occasion> = of_taker
+        .map(|(id, export)| Occasion {
+            id: *id,
+            export: export.clone(),
+        })
+        .collect();
+    exports.sort_by_key(|occasion| occasion.export.at);
+    let last = &exports.last()?.export;
     Some(Named {
-        id,
-        export: export.clone(),
+        user: last.requester.user.clone(),
+        hospital: last.consumer_name.clone(),
+        exports,
         log10_p: suspect.log10_p,
         confidence,
     })

@@ -28,10 +28,9 @@ pub fn shown(picture: &Picture, planes: &[Plane]) -> RgbImage {
     let width = planes.first().map_or(0, Plane::width);
     let height = planes.first().map_or(0, Plane::height);
     let bytes: Vec<Vec<u8>> = match planes {
-        [red, green, blue] if picture.photometric == "RGB" => [red, green, blue]
-            .map(top_bits)
-            .into_iter()
-            .collect(),
+        [red, green, blue] if picture.photometric == "RGB" => {
+            [red, green, blue].map(top_bits).into_iter().collect()
+        }
         // Of other colour spaces the first plane is the brightness.
         [first, ..] => vec![grey(picture, first)],
         [] => Vec::new(),

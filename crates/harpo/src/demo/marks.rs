@@ -240,8 +240,8 @@ impl Demo {
         let told: Value = serde_json::from_str(&printed)?;
         let accused = &told["accused"][0];
         let word = |value: &Value| value.as_str().map(str::to_owned);
-        trace.user = word(&accused["export"]["requester"]["user"]);
-        trace.hospital = word(&accused["export"]["consumer_name"]);
+        trace.user = word(&accused["user"]);
+        trace.hospital = word(&accused["hospital"]);
         trace.log10_p = accused["log10_p"].as_f64();
         let right = match &trace.user {
             Some(user) => user == hospital.user,

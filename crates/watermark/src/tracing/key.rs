@@ -28,7 +28,7 @@ impl std::fmt::Debug for TraceKey {
     }
 }
 
-/// Names one export: the digest of the statement that says who exported what, and when.
+/// Names whose exports of a bundle carry one codeword: a digest of bundle, consumer and user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExportId(pub [u8; 32]);
 

@@ -53,10 +53,10 @@ fn only_pixels_and_image_type_change_and_little() {
 }
 
 #[test]
-fn exports_differ_and_the_same_export_is_the_same() {
-    let with = |statement| {
+fn takers_differ_and_the_same_taker_is_the_same() {
+    let with = |taker| {
         let mut file = slice(128);
-        Tracing::new(&[7; 32], Digest(statement))
+        Tracing::new(&[7; 32], Digest(taker))
             .mark(&mut file)
             .unwrap();
         file

@@ -38,7 +38,9 @@ fn candidates(exports: Vec<(Digest, Export)>) -> BTreeMap<BundleId, Candidates> 
 /// What user 4 took, as a screen shows it.
 fn taken() -> image::RgbImage {
     let mut file = slice(512);
-    Tracing::new(&KEY, export(4).0).mark(&mut file).unwrap();
+    Tracing::new(&KEY, export(4).1.taker())
+        .mark(&mut file)
+        .unwrap();
     let picture = Picture::find(&file).unwrap();
     shown(&picture, &picture.planes(&file, 0).unwrap())
 }
@@ -61,12 +63,12 @@ fn a_jpeg_of_an_exported_slice_names_who_took_it() {
     let exports: Vec<_> = (0..20).map(export).collect();
     let report = trace(&leaked, &originals(), &candidates(exports), 0, 1e-6);
     assert_eq!(report.accused.len(), 1, "{report:?}");
-    assert_eq!(report.accused[0].export.requester.user, "user-4");
+    assert_eq!(report.accused[0].user, "user-4");
     assert!(report.accused[0].log10_p < -7.5, "{report:?}");
     assert!(report.accused[0].confidence > 0.999_999);
     assert_eq!(report.candidates, 20);
     let innocent = report.next.unwrap();
-    assert_ne!(innocent.export.requester.user, "user-4");
+    assert_ne!(innocent.user, "user-4");
     assert!(innocent.log10_p > -6.0);
 }
 
@@ -90,13 +92,65 @@ fn nobody_is_accused_of_what_none_of_the_listed_took() {
 }
 
 #[test]
+fn twenty_exports_of_one_user_averaged_name_the_user_and_all_their_times() {
+    let again = |number: u8| {
+        let (_, mut export) = export(4);
+        export.at = Timestamp(1_800_000_000_000 + u64::from(number));
+        export.nonce = Nonce([number; 16]);
+        (Digest([100 + number; 32]), export)
+    };
+    let copies: Vec<Vec<u8>> = (0..20)
+        .map(|number| {
+            let mut file = slice(512);
+            Tracing::new(&KEY, again(number).1.taker())
+                .mark(&mut file)
+                .unwrap();
+            file
+        })
+        .collect();
+    let picture = Picture::find(&copies[0]).unwrap();
+    let mut planes = picture.planes(&copies[0], 0).unwrap();
+    let mut sums = vec![0u32; planes[0].samples().len()];
+    for copy in &copies {
+        let copy = picture.planes(copy, 0).unwrap();
+        for (sum, sample) in sums.iter_mut().zip(copy[0].samples()) {
+            *sum += u32::from(*sample);
+        }
+    }
+    let mean = sums.iter().map(|sum| ((sum + 10) / 20) as u16).collect();
+    let [plane] = &mut planes[..] else {
+        panic!("colour")
+    };
+    *plane = Plane::new(plane.width(), plane.height(), plane.depth(), mean).unwrap();
+    let file = encoded(&shown(&picture, &planes), ImageFormat::Jpeg);
+    let leaked = Leaked::read("mean.jpg", &file).unwrap();
+    let mut exports: Vec<_> = (0..20).filter(|user| *user != 4).map(export).collect();
+    exports.extend((0..20).map(again));
+    let report = trace(&leaked, &originals(), &candidates(exports), 0, 1e-6);
+    assert_eq!(
+        (report.accused.len(), report.candidates),
+        (1, 20),
+        "{report:?}"
+    );
+    assert_eq!(report.accused[0].user, "user-4");
+    assert_eq!(report.accused[0].hospital, "Mercy Hospital");
+    let times = report.accused[0]
+        .exports
+        .iter()
+        .map(|o| o.export.at.0 - 1_800_000_000_000);
+    assert!(times.eq(0..20));
+}
+
+#[test]
 fn the_dicom_file_itself_names_who_took_it() {
     let mut file = slice(512);
-    Tracing::new(&KEY, export(9).0).mark(&mut file).unwrap();
+    Tracing::new(&KEY, export(9).1.taker())
+        .mark(&mut file)
+        .unwrap();
     let leaked = Leaked::read("leak.dcm", &file).unwrap();
     let exports: Vec<_> = (0..20).map(export).collect();
     let report = trace(&leaked, &originals(), &candidates(exports), 1000, 1e-6);
-    assert_eq!(report.accused[0].export.requester.user, "user-9");
+    assert_eq!(report.accused[0].user, "user-9");
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl Trace {
         let mut candidates = 0;
         for study in studies {
             let exports = records.candidates(study, lists).await?;
-            candidates += exports.values().map(|c| c.exports.len()).sum::<usize>();
+            candidates += exports.values().map(|c| c.takers().len()).sum::<usize>();
             cases.push((study, exports));
         }
         let mut nearest: Option<Report> = None;
@@ -137,11 +137,18 @@ fn print(report: &Report) {
             (None, None) => {}
         }
     }
-    println!("{} exports compared", report.candidates);
+    println!("{} users compared", report.candidates);
     for named in &report.accused {
         println!("EXPORTED BY {}", who(named));
+        for occasion in &named.exports {
+            let export = &occasion.export;
+            println!(
+                "    {}  as {}, for {}, export {}",
+                export.at, export.requester.role, export.requester.purpose, occasion.id
+            );
+        }
         println!(
-            "    an innocent export fits as well with a probability of at most 10^{:.1}; confidence {}",
+            "    an innocent user's copy fits as well with a probability of at most 10^{:.1}; confidence {}",
             named.log10_p,
             confidence(named.confidence)
         );
@@ -159,15 +166,14 @@ fn print(report: &Report) {
 }
 
 fn who(named: &Named) -> String {
-    let export = &named.export;
     format!(
-        "{} ({}) at {}, {}, for {}, export {}",
-        export.requester.user,
-        export.requester.role,
-        export.consumer_name,
-        export.at,
-        export.requester.purpose,
-        named.id
+        "{} at {}, who exported it {}",
+        named.user,
+        named.hospital,
+        match named.exports.len() {
+            1 => "once".to_owned(),
+            often => format!("{often} times"),
+        }
     )
 }
 
