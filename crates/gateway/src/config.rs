@@ -72,7 +72,7 @@ pub struct DicomSection {
     pub calling_ae_titles: Vec<String>,
     /// Associations at once.
     pub max_associations: usize,
-    /// Largest instance.
+    /// Largest instance, of bundles that are opened, too.
     pub max_object_mib: u64,
 }
 
@@ -123,14 +123,14 @@ impl Default for OutsourceSection {
     }
 }
 
-/// `[sealing]`: one bundle that is sealed or opened.
+/// `[sealing]`: bundles that are sealed or opened.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SealingSection {
-    /// Threads; 0 is one for each processor.
+    /// Threads of one bundle; 0 is one for each processor.
     pub threads: usize,
-    /// Memory for the instances under way. One that needs more, about eight times its size, is worked
-    /// on alone.
+    /// Memory for the instances under way, of all bundles together. One that needs more, up to about
+    /// eight times its size, is worked on alone.
     pub memory_mib: u64,
 }
 
@@ -251,13 +251,13 @@ impl GatewayConfig {
             cache_bytes: mebibytes("consult.cache_max_mib", consult.cache_max_mib)?,
             object_bytes: mebibytes("dicom.max_object_mib", dicom.max_object_mib)?,
             request_bytes: mebibytes("web.max_request_mib", self.web.max_request_mib)?,
-            bounds: self.sealing.bounds()?,
+            bounds: self.sealing.bounds(dicom.max_object_mib)?,
         })
     }
 }
 
 impl SealingSection {
-    fn bounds(&self) -> Result<Bounds, Malformed> {
+    fn bounds(&self, max_object_mib: u64) -> Result<Bounds, Malformed> {
         let threads = match self.threads {
             // What a container is limited to, where the system can tell.
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -267,6 +267,7 @@ impl SealingSection {
         Ok(Bounds {
             threads,
             memory_bytes: mebibytes("sealing.memory_mib", self.memory_mib)?,
+            object_bytes: mebibytes("dicom.max_object_mib", max_object_mib)?,
         })
     }
 }

@@ -66,6 +66,18 @@ pub enum OpenError {
     /// The producer did not sign the attestation that its marks name.
     #[error("the attestation was not signed by the producer")]
     Attestation(#[source] Rejected),
+    /// An instance is larger than what this gateway takes.
+    #[error(
+        "instance {uid} has {bytes} bytes, and this gateway takes {most} at most; see dicom.max_object_mib"
+    )]
+    TooLarge {
+        /// Its SOPInstanceUID.
+        uid: String,
+        /// Its length by the manifest.
+        bytes: u64,
+        /// [`Bounds::object_bytes`].
+        most: u64,
+    },
     /// An instance's pixels or marks are not what a producer makes.
     #[error("instance {uid} does not open")]
     Decode {
@@ -225,9 +237,33 @@ pub fn distinct_slots(secrets: &Secrets) -> Vec<(harpo_protocol::id::GenerationI
     slots.into_iter().collect()
 }
 
-/// Memory that an instance takes while it is opened, in multiples of its length: coding, planes with
-/// and without the mark, what the mark's engine notes of them, and the file.
-const WORKING: u64 = 8;
+/// Memory that a frame takes while it is opened, in multiples of its length: planes with and without the
+/// mark, and what the mark's engine notes of them.
+const WORKING: u64 = 5;
+
+/// Memory that an instance takes while it is opened: its coding, its parts, the file, and one frame.
+fn working(instance: &Instance, entry: &Entry) -> u64 {
+    // At most two bytes a sample; how many frames there are is not known before the head is read.
+    let frame = instance.bytes.min(2 * coding::MOST_SAMPLES as u64);
+    entry
+        .body
+        .saturating_add(instance.bytes.saturating_mul(2))
+        .saturating_add(frame * WORKING)
+}
+
+/// Whether all instances are of a size that this gateway takes. What a manifest claims may be far more than
+/// what was fetched: flat pixels take next to nothing.
+pub fn check_sizes(manifest: &Manifest, bounds: &Bounds) -> Result<(), OpenError> {
+    let most = bounds.object_bytes;
+    match manifest.instances().find(|(_, i)| i.bytes > most) {
+        None => Ok(()),
+        Some((_, instance)) => Err(OpenError::TooLarge {
+            uid: instance.sop_instance_uid.clone(),
+            bytes: instance.bytes,
+            most,
+        }),
+    }
+}
 
 /// What was found in a bundle beside its instances.
 #[derive(Clone, Debug)]
@@ -322,6 +358,7 @@ impl Opener {
         if missing > 0 {
             return Err(OpenError::Incomplete(missing));
         }
+        check_sizes(&self.manifest, bounds)?;
         let instances: Vec<&Instance> = self.manifest.instances().map(|(_, i)| i).collect();
         let contents = self.contents(&instances)?;
         let attestation = contents
@@ -337,7 +374,8 @@ impl Opener {
         let mut body_at = contents.bodies_at;
         let costs: Vec<u64> = instances
             .iter()
-            .map(|i| i.bytes.saturating_mul(WORKING))
+            .zip(&contents.entries)
+            .map(|(instance, entry)| working(instance, entry))
             .collect();
         let (mut authentic, mut unmarked) = (0, 0);
         pipeline::in_order(

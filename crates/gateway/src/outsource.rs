@@ -23,8 +23,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use harpo_protocol::attestation::Attestation;
 use harpo_protocol::deposit::{DepositRequest, Receipt};
 use harpo_protocol::id::BundleId;
+use harpo_protocol::manifest::Manifest;
 use harpo_protocol::sign::{Signed, Verified};
 use harpo_service::causes::in_one_line;
 use harpo_service::files;
@@ -334,17 +336,16 @@ impl Outsource {
         let path = dir.join(MARKS);
         let bytes = blocking(move || fs::read(path)).await.map(Zeroizing::new)?;
         let damaged = || io::Error::new(io::ErrorKind::InvalidData, "the outbox is damaged");
-        let (mark_key, rest) = bytes.split_first_chunk().ok_or_else(damaged)?;
-        let (trace_key, attestation) = rest.split_first_chunk().ok_or_else(damaged)?;
+        let marks = Marks::read(&bytes).ok_or_else(damaged)?;
         let keys = BundleKeys {
             bundle,
             study: study.to_owned(),
             origin: self.party.id(),
             origin_name: self.party.name().to_owned(),
             origin_key: self.party.signing_key().verifying_key(),
-            mark_key: Zeroizing::new(*mark_key),
-            trace_key: Zeroizing::new(*trace_key),
-            attestation: String::from_utf8(attestation.to_vec()).map_err(|_| damaged())?,
+            mark_key: Zeroizing::new(*marks.mark_key),
+            trace_key: Zeroizing::new(*marks.trace_key),
+            attestation: marks.attestation.to_json(),
         };
         Ok(self.store.add_bundle_keys(&keys).await?)
     }
@@ -408,6 +409,33 @@ impl Outsource {
     }
 }
 
+/// What [`MARKS`] holds.
+struct Marks<'a> {
+    mark_key: &'a [u8; 32],
+    trace_key: &'a [u8; 32],
+    attestation: Signed<Attestation>,
+}
+
+impl<'a> Marks<'a> {
+    fn read(bytes: &'a [u8]) -> Option<Self> {
+        let (mark_key, rest) = bytes.split_first_chunk()?;
+        let (trace_key, attestation) = rest.split_first_chunk()?;
+        let attestation = Signed::from_json(std::str::from_utf8(attestation).ok()?).ok()?;
+        Some(Self {
+            mark_key,
+            trace_key,
+            attestation,
+        })
+    }
+
+    /// Whether they are of this bundle, and ours.
+    fn are_of(&self, manifest: &Manifest, party: &Party) -> bool {
+        let key = party.signing_key().verifying_key();
+        let attestation = self.attestation.verify(&key);
+        attestation.is_ok_and(|attestation| attestation.agrees(manifest).is_ok())
+    }
+}
+
 /// What was sealed before, if it is whole.
 fn usable(
     json: &[u8],
@@ -430,9 +458,14 @@ fn usable(
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
         Err(error) => return Err(error),
     };
+    let marks = match fs::read(dir.join(MARKS)) {
+        Ok(bytes) => Zeroizing::new(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Zeroizing::default(),
+        Err(error) => return Err(error),
+    };
     let whole = manifest.bundle == bundle
         && length == size * manifest.fragments.len() as u64
-        && dir.join(MARKS).try_exists()?;
+        && Marks::read(&marks).is_some_and(|marks| marks.are_of(&manifest, party));
     Ok(whole.then_some(request))
 }
 

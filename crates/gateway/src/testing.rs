@@ -55,6 +55,7 @@ const LAYOUT: Layout = Layout {
 pub(crate) const BOUNDS: Bounds = Bounds {
     threads: 2,
     memory_bytes: 64 << 20,
+    object_bytes: 64 << 20,
 };
 
 /// What the stand-in has and does.

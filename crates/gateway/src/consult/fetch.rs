@@ -141,6 +141,10 @@ impl Inner {
         progress: &Progress,
     ) -> Result<(), ConsultError> {
         let layout = self.party.layout();
+        open::check_sizes(&manifest, &self.bounds)?;
+        let room = room(&manifest, &layout);
+        let dir = self.library.dir().to_owned();
+        blocking(move || stream::check_room(&dir, room)).await?;
         let CheckedAccess {
             grant,
             secrets,
@@ -174,9 +178,7 @@ impl Inner {
                         }
                     }
                     Engine::Stream => {
-                        let opened =
-                            manifest.fragments.len() as u64 * layout.fragment_bytes() as u64;
-                        let stack = self.fetch_stack(&asked, opened, &tickets, progress).await?;
+                        let stack = self.fetch_stack(&asked, room, &tickets, progress).await?;
                         drop(turn);
                         Brought::Stack { slots, stack }
                     }
@@ -291,11 +293,11 @@ impl Inner {
         Ok(retrieve::retrieve(cloud, wanted, place, self.party.rng()).await?)
     }
 
-    /// Obliviously, by downloading everything (9.6). The bundle has `opened` bytes.
+    /// Obliviously, by downloading everything (9.6). Opening takes `room`.
     async fn fetch_stack(
         &self,
         asked: &Asked,
-        opened: u64,
+        room: u64,
         tickets: &[Signed<Ticket>],
         progress: &Progress,
     ) -> Result<Streamed, ConsultError> {
@@ -303,8 +305,7 @@ impl Inner {
             .first()
             .ok_or(OpenError::Unfit("it has no ticket"))?;
         let (dir, bytes) = (self.library.dir().to_owned(), asked.stack.plain_bytes());
-        // Opening writes the pack and the instances.
-        let file = blocking(move || stream::set_aside(&dir, bytes, 2 * opened)).await?;
+        let file = blocking(move || stream::set_aside(&dir, bytes, room)).await?;
         let cloud = self.connect().await?;
         let place = Place {
             reconnect: &|| self.connect().boxed(),
@@ -325,6 +326,15 @@ impl Inner {
         let (hints, stack) = (self.hints.clone(), stack.clone());
         Ok(blocking(move || hints.held(&stack)).await?)
     }
+}
+
+/// What opening a bundle writes: what was fetched of it, the pack, and the instances, whose lengths are the
+/// producer's claim.
+fn room(manifest: &Manifest, layout: &Layout) -> u64 {
+    let fragments = manifest.fragments.len() as u64 * layout.fragment_bytes() as u64;
+    manifest
+        .instances()
+        .fold(2 * fragments, |sum, (_, i)| sum.saturating_add(i.bytes))
 }
 
 /// Everything of a bundle, on the local disk, not opened yet.

@@ -156,10 +156,8 @@ impl Streamed {
 /// [`ConsultError::NoRoom`].
 pub(super) fn set_aside(dir: &Path, bytes: u64, besides: u64) -> Result<File, ConsultError> {
     let file = scratch_file(dir)?;
-    let no_room = |free: u64| ConsultError::NoRoom {
-        needed_mib: (bytes + besides).div_ceil(MIB),
-        free_mib: free / MIB,
-    };
+    let all = bytes.saturating_add(besides);
+    let no_room = |free: u64| no_room(all, free);
     let before = free(&file)?;
     // What the file gets is no longer free, if the file system can promise it at all.
     let promised = match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
@@ -168,11 +166,30 @@ pub(super) fn set_aside(dir: &Path, bytes: u64, besides: u64) -> Result<File, Co
         Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => return Err(no_room(before)),
         Err(error) => return Err(io::Error::from(error).into()),
     };
-    let needed = if promised { besides } else { bytes + besides };
+    let needed = if promised { besides } else { all };
     if free(&file)? < needed {
         return Err(no_room(before));
     }
     Ok(file)
+}
+
+/// Whether `bytes` are free in `dir`.
+///
+/// # Errors
+/// [`ConsultError::NoRoom`].
+pub(super) fn check_room(dir: &Path, bytes: u64) -> Result<(), ConsultError> {
+    let free = free(&File::open(dir)?)?;
+    if free < bytes {
+        return Err(no_room(bytes, free));
+    }
+    Ok(())
+}
+
+fn no_room(needed: u64, free: u64) -> ConsultError {
+    ConsultError::NoRoom {
+        needed_mib: needed.div_ceil(MIB),
+        free_mib: free / MIB,
+    }
 }
 
 /// Bytes that this user may still write.

@@ -16,6 +16,8 @@ use harpo_protocol::secret::MarkKey;
 use harpo_watermark::Plane;
 use harpo_watermark::reliability::{Identity, Message};
 
+use crate::content::picture::Picture;
+
 pub use decode::{DecodeError, Decoded, decode};
 pub use encode::{Coded, encode};
 
@@ -30,6 +32,17 @@ const PLANES: u8 = 2;
 const LEVEL: i32 = 3;
 /// Largest window, as a power of two; bounds a reader's memory.
 const WINDOW_LOG: u32 = 23;
+
+/// Most samples of one frame, all planes together: bounds what a few bytes that code flat planes make a
+/// reader allocate. Larger frames are kept as they are.
+pub const MOST_SAMPLES: usize = 1 << 26;
+
+fn too_large(picture: &Picture) -> bool {
+    [picture.rows, picture.columns, picture.samples]
+        .into_iter()
+        .try_fold(1, usize::checked_mul)
+        .is_none_or(|samples| samples > MOST_SAMPLES)
+}
 
 /// How the planes of one frame are coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

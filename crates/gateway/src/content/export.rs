@@ -6,7 +6,7 @@ pub(crate) mod tests;
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader, Read, Seek as _, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,9 +19,11 @@ use harpo_watermark::tracing::{
 };
 
 use super::picture::{NoPicture, Picture};
+use super::pipeline::{Memory, Share};
 use crate::archive::StoredInstance;
 use crate::dicom::inspect::{InspectError, Limits, open_bytes, walker};
 use crate::dicom::walk::Token;
+use crate::seal::scratch_file;
 
 /// Most instances that a refusal names.
 const NAMED: usize = 10;
@@ -258,7 +260,8 @@ impl Exported {
         Self::new(stored, None)
     }
 
-    /// Writes the file, as long as the original. One that is marked is held in memory. Blocks.
+    /// Writes the file, as long as the original. One that is marked goes through a file without a name
+    /// beside the original, so that no memory is held for as long as somebody takes to receive it. Blocks.
     ///
     /// # Errors
     /// The disk, `out`, and [`Untraceable`], which [`untraceable`] would have told before.
@@ -267,9 +270,19 @@ impl Exported {
             let mut file = BufReader::with_capacity(256 << 10, File::open(&self.stored.path)?);
             return io::copy(&mut file, out).map(drop);
         };
-        let mut file = fs::read(&self.stored.path)?;
+        let mut marked = self.marked(mark)?;
+        io::copy(&mut marked, out).map(drop)
+    }
+
+    fn marked(&self, mark: &Tracing) -> io::Result<impl Read> {
+        let path = &self.stored.path;
+        let _share = share(path)?;
+        let mut file = fs::read(path)?;
         mark.mark(&mut file).map_err(io::Error::other)?;
-        out.write_all(&file)
+        let mut scratch = scratch_file(path.parent().unwrap_or(Path::new(".")))?;
+        scratch.write_all(&file)?;
+        scratch.rewind()?;
+        Ok(BufReader::with_capacity(256 << 10, scratch))
     }
 
     fn check(&self) -> Result<(), Untraceable> {
@@ -301,8 +314,22 @@ pub fn untraceable(leaving: &[Exported]) -> Result<(), UntraceableSet> {
     if set.count == 0 { Ok(()) } else { Err(set) }
 }
 
+/// Memory of all files of the process that are being marked, in bytes; a file that needs more is marked
+/// alone.
+const MEMORY_BYTES: u64 = 1 << 30;
+/// What one takes, in multiples of its length: the file, and the planes of a frame in between.
+const WORKING: u64 = 4;
+static MARKING: Memory = Memory::new();
+
+/// Waits until there is memory for a file. Blocks.
+fn share(path: &Path) -> io::Result<Share<'static>> {
+    let bytes = fs::metadata(path)?.len().saturating_mul(WORKING);
+    Ok(MARKING.share(bytes, MEMORY_BYTES))
+}
+
 /// Everything that marking could refuse, short of marking all frames: they have one shape.
 fn check(mark: &Tracing, path: &Path) -> Result<(), Untraceable> {
+    let _share = share(path)?;
     let file = fs::read(path)?;
     let Some(picture) = shades(&file)? else {
         return Ok(());

@@ -1,6 +1,8 @@
-//! Work on many objects at once, in bounded memory, whose results are taken in order.
+//! Work on many objects at once, in memory that is bounded for the whole process, whose results are taken
+//! in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// How much may be under way.
@@ -8,24 +10,139 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 pub struct Bounds {
     /// Threads that work.
     pub threads: usize,
-    /// Memory of all objects under way, in bytes. An object that needs more is worked on alone.
+    /// Memory of all objects under way in the process, in bytes. An object that needs more is worked on
+    /// alone.
     pub memory_bytes: u64,
+    /// Largest object of somebody else that is worked on at all, in bytes.
+    pub object_bytes: u64,
+}
+
+/// Memory that is shared out, first come, first served: large objects wait, but not for ever.
+#[derive(Debug)]
+pub struct Memory {
+    state: Mutex<Spent>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Spent {
+    bytes: u64,
+    next: u64,
+    waiting: VecDeque<u64>,
+}
+
+/// A part of a [`Memory`], given back when it is dropped.
+#[derive(Debug)]
+pub struct Share<'a> {
+    memory: &'a Memory,
+    bytes: u64,
+}
+
+/// What all bundles of this process that are sealed and opened share.
+static MEMORY: Memory = Memory::new();
+
+impl Memory {
+    /// Nothing of it is spent.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            state: Mutex::new(Spent {
+                bytes: 0,
+                next: 0,
+                waiting: VecDeque::new(),
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Waits until `bytes` fit into `limit`, or nothing else is spent. Blocks.
+    pub fn share(&self, bytes: u64, limit: u64) -> Share<'_> {
+        self.unless(&AtomicBool::new(false), bytes, limit)
+            .unwrap_or(Share {
+                memory: self,
+                bytes: 0,
+            })
+    }
+
+    /// As [`Memory::share`]; none once `stopped`, of which [`Memory::wake`] tells.
+    fn unless(&self, stopped: &AtomicBool, bytes: u64, limit: u64) -> Option<Share<'_>> {
+        let mut state = self.lock();
+        let turn = state.next;
+        state.next += 1;
+        state.waiting.push_back(turn);
+        let fits = |state: &Spent| {
+            state.waiting.front() == Some(&turn)
+                && (state.bytes == 0 || state.bytes.saturating_add(bytes) <= limit)
+        };
+        while !stopped.load(Ordering::SeqCst) && !fits(&state) {
+            let woken = self.changed.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+        state.waiting.retain(|waiting| *waiting != turn);
+        let share = !stopped.load(Ordering::SeqCst);
+        if share {
+            state.bytes = state.bytes.saturating_add(bytes);
+        }
+        drop(state);
+        self.changed.notify_all();
+        share.then_some(Share {
+            memory: self,
+            bytes,
+        })
+    }
+
+    /// Those that wait look whether they are stopped.
+    fn wake(&self) {
+        drop(self.lock());
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Spent> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        let mut state = self.memory.lock();
+        state.bytes = state.bytes.saturating_sub(self.bytes);
+        drop(state);
+        self.memory.changed.notify_all();
+    }
 }
 
 /// What workers and taker share.
 struct State<R> {
-    next: usize,
-    spent: u64,
     done: BTreeMap<usize, R>,
     stopped: bool,
 }
 
-struct Shared<R> {
+struct Shared<'m, R> {
     state: Mutex<State<R>>,
     changed: Condvar,
+    memory: &'m Memory,
+    stopped: AtomicBool,
 }
 
-impl<R> Shared<R> {
+impl<'m, R> Shared<'m, R> {
+    fn new(memory: &'m Memory) -> Self {
+        Self {
+            state: Mutex::new(State {
+                done: BTreeMap::new(),
+                stopped: false,
+            }),
+            changed: Condvar::new(),
+            memory,
+            stopped: AtomicBool::new(false),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State<R>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -35,39 +152,21 @@ impl<R> Shared<R> {
         state.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next object, when there is memory for it; none when there are no more.
-    fn claim(&self, costs: &[u64], bounds: &Bounds) -> Option<usize> {
-        let mut state = self.lock();
-        let index = state.next;
-        let cost = *costs.get(index)?;
-        // The first object that is not taken yet has its share already, so that it always gets done.
-        while !state.stopped
-            && state.spent > 0
-            && state.spent.saturating_add(cost) > bounds.memory_bytes
-        {
-            state = self.wait(state);
-        }
-        if state.stopped {
-            return None;
-        }
-        state.next += 1;
-        state.spent = state.spent.saturating_add(cost);
-        Some(index)
-    }
-
     fn stop(&self) {
         self.lock().stopped = true;
         self.changed.notify_all();
+        self.stopped.store(true, Ordering::SeqCst);
+        self.memory.wake();
     }
 }
 
 /// Stops everybody when it is dropped early, by an error or a panic.
-struct Guard<'a, R> {
-    shared: &'a Shared<R>,
+struct Guard<'a, 'm, R> {
+    shared: &'a Shared<'m, R>,
     done: bool,
 }
 
-impl<R> Drop for Guard<'_, R> {
+impl<R> Drop for Guard<'_, '_, R> {
     fn drop(&mut self) {
         if !self.done {
             self.shared.stop();
@@ -76,11 +175,27 @@ impl<R> Drop for Guard<'_, R> {
 }
 
 /// Works on one object for each of `costs` (bytes of memory): `prepare` is called in order, one call
-/// at a time; `work` on several threads; `take` in order again, on the calling thread.
+/// at a time; `work` on several threads; `take` in order again, on the calling thread. All calls of the
+/// process share one memory.
 ///
 /// # Errors
 /// The first in the order of the objects; what follows it is not taken, and soon not worked on.
 pub fn in_order<J, R, E>(
+    bounds: &Bounds,
+    costs: &[u64],
+    prepare: impl FnMut(usize) -> Result<J, E> + Send,
+    work: impl Fn(usize, J) -> Result<R, E> + Sync,
+    take: impl FnMut(usize, R) -> Result<(), E>,
+) -> Result<(), E>
+where
+    R: Send,
+    E: Send,
+{
+    in_order_within(&MEMORY, bounds, costs, prepare, work, take)
+}
+
+fn in_order_within<J, R, E>(
+    memory: &Memory,
     bounds: &Bounds,
     costs: &[u64],
     prepare: impl FnMut(usize) -> Result<J, E> + Send,
@@ -91,31 +206,31 @@ where
     R: Send,
     E: Send,
 {
-    let shared = Shared {
-        state: Mutex::new(State {
-            next: 0,
-            spent: 0,
-            done: BTreeMap::new(),
-            stopped: false,
-        }),
-        changed: Condvar::new(),
-    };
-    let prepare = Mutex::new(prepare);
+    let shared = Shared::new(memory);
+    let prepare = Mutex::new((prepare, 0));
     let worker = || {
         let mut guard = Guard {
             shared: &shared,
             done: false,
         };
         loop {
-            // Held from claiming to preparing, so that preparing keeps the order.
-            let mut prepare = prepare.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(index) = shared.claim(costs, bounds) else {
+            // Held from claiming to preparing, so that preparing keeps the order. What is claimed begins
+            // with the first object that is not taken yet, and needs no more to get done: no two calls
+            // wait for each other.
+            let mut claiming = prepare.lock().unwrap_or_else(PoisonError::into_inner);
+            let index = claiming.1;
+            let Some(cost) = costs.get(index) else {
                 break;
             };
-            let prepared = prepare(index);
-            drop(prepare);
+            let share = memory.unless(&shared.stopped, *cost, bounds.memory_bytes);
+            let Some(share) = share else {
+                break;
+            };
+            claiming.1 += 1;
+            let prepared = claiming.0(index);
+            drop(claiming);
             let result = prepared.and_then(|job| work(index, job));
-            shared.lock().done.insert(index, result);
+            shared.lock().done.insert(index, (result, share));
             shared.changed.notify_all();
         }
         guard.done = true;
@@ -128,9 +243,9 @@ where
         for _ in 0..bounds.threads.clamp(1, costs.len().max(1)) {
             scope.spawn(worker);
         }
-        for (index, cost) in costs.iter().enumerate() {
+        for index in 0..costs.len() {
             let mut state = shared.lock();
-            let result = loop {
+            let (result, share) = loop {
                 if let Some(result) = state.done.remove(&index) {
                     break result;
                 }
@@ -142,10 +257,7 @@ where
             };
             drop(state);
             take(index, result?)?;
-            let mut state = shared.lock();
-            state.spent = state.spent.saturating_sub(*cost);
-            drop(state);
-            shared.changed.notify_all();
+            drop(share);
         }
         guard.done = true;
         Ok(())
@@ -154,13 +266,14 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::AtomicU64;
 
     use super::*;
 
     const BOUNDS: Bounds = Bounds {
         threads: 4,
         memory_bytes: 100,
+        object_bytes: 1000,
     };
 
     #[test]
@@ -169,7 +282,8 @@ mod tests {
         let (under_way, most) = (AtomicU64::new(0), AtomicU64::new(0));
         let mut prepared = 0;
         let mut taken = Vec::new();
-        in_order(
+        in_order_within(
+            &Memory::new(),
             &BOUNDS,
             &costs,
             |index| {
@@ -259,5 +373,57 @@ mod tests {
             );
         };
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err());
+    }
+
+    #[test]
+    fn all_calls_share_one_memory_and_large_objects_get_their_turn() {
+        let memory = Memory::new();
+        let (under_way, most) = (AtomicU64::new(0), AtomicU64::new(0));
+        let run = |costs: &[u64]| {
+            in_order_within(
+                &memory,
+                &BOUNDS,
+                costs,
+                |index| {
+                    let now = under_way.fetch_add(costs[index], Ordering::SeqCst) + costs[index];
+                    most.fetch_max(now, Ordering::SeqCst);
+                    Ok::<_, ()>(())
+                },
+                |_, ()| {
+                    std::thread::yield_now();
+                    Ok(())
+                },
+                |index, ()| {
+                    under_way.fetch_sub(costs[index], Ordering::SeqCst);
+                    Ok(())
+                },
+            )
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| run(&[40; 200]));
+            }
+            scope.spawn(|| run(&[100; 20]));
+        });
+        let most = most.load(Ordering::SeqCst);
+        assert!((80..=100).contains(&most), "{most}");
+        assert_eq!(memory.lock().bytes, 0);
+        // What fails gives everything back, also while others wait.
+        let failing = |limit| {
+            in_order_within(
+                &memory,
+                &BOUNDS,
+                &[60; 50],
+                |_| Ok(()),
+                |index, ()| if index == limit { Err(limit) } else { Ok(()) },
+                |_, ()| Ok(()),
+            )
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| assert_eq!(failing(7), Err(7)));
+            }
+        });
+        assert_eq!(memory.lock().bytes, 0);
     }
 }

@@ -40,6 +40,7 @@ struct World {
     content_key: ContentKey,
     fragments: Vec<Vec<u8>>,
     originals: BTreeMap<String, Vec<u8>>,
+    bounds: Bounds,
     _dir: tempfile::TempDir,
 }
 
@@ -95,6 +96,7 @@ impl World {
             content_key,
             fragments,
             originals,
+            bounds: BOUNDS,
             _dir: dir,
         }
     }
@@ -181,12 +183,13 @@ impl World {
         let checked = self.check(&release)?;
         let key = checked.access.unwrap().secrets.content_key.clone();
         let scratch = tempfile::tempfile().unwrap();
+        let bounds = self.bounds;
         let mut opener = Opener::new(Arc::new(checked.manifest), producer, key, LAYOUT, scratch);
         for (index, fragment) in (0..).zip(fragments) {
             opener.fragment(index, fragment.clone())?;
         }
         let mut instances = BTreeMap::new();
-        let found = opener.finish(&BOUNDS, |instance, bytes| {
+        let found = opener.finish(&bounds, |instance, bytes| {
             instances.insert(instance.sop_instance_uid.clone(), bytes.to_vec());
             Ok(())
         })?;
@@ -458,6 +461,54 @@ fn an_instance_that_differs_from_its_signed_digest_is_not_delivered() {
         world.open(&fragments),
         Err(OpenError::Instance(_))
     ));
+}
+
+#[test]
+fn instances_larger_than_this_gateway_takes_are_refused_before_anything_is_read() {
+    let mut world = World::new();
+    let largest = world.originals.values().map(Vec::len).max().unwrap() as u64;
+    let fragments = world.fragments.clone();
+    world.bounds.object_bytes = largest;
+    assert_eq!(world.open(&fragments).unwrap().len(), world.originals.len());
+    world.bounds.object_bytes = largest - 1;
+    let refused = world.open(&fragments);
+    assert!(
+        matches!(refused, Err(OpenError::TooLarge { bytes, most, .. }) if (bytes, most) == (largest, largest - 1)),
+        "{refused:?}"
+    );
+    // What a producer claims, and signs, in a bundle of a few kilobytes.
+    let release = world.release();
+    let mut manifest = world.check(&release).unwrap().manifest.into_inner();
+    manifest.study.series[0].instances[0].bytes = 4 << 30;
+    world.request.manifest = world.producer.sign(&manifest);
+    world.bounds = BOUNDS;
+    let refused = world.open(&fragments);
+    assert!(
+        matches!(refused, Err(OpenError::TooLarge { bytes, .. }) if bytes == 4 << 30),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn memory_is_counted_by_frame_and_file() {
+    let mut world = World::new();
+    let release = world.release();
+    let manifest = world.check(&release).unwrap().manifest;
+    let instance = |bytes| Instance {
+        bytes,
+        ..manifest.study.series[0].instances[0].clone()
+    };
+    let entry = |body| Entry {
+        coding: 2,
+        head: 0,
+        tail: 0,
+        body,
+    };
+    assert_eq!(working(&instance(1000), &entry(100)), 100 + 2000 + 5000);
+    let frame = 2 * coding::MOST_SAMPLES as u64;
+    let large = working(&instance(2 << 30), &entry(1));
+    assert_eq!(large, 1 + (4 << 30) + 5 * frame);
+    assert_eq!(working(&instance(u64::MAX), &entry(1)), u64::MAX);
 }
 
 #[test]

@@ -219,7 +219,7 @@ async fn a_discarded_bundle_is_gone_and_can_be_sent_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_outbox_is_sealed_again() {
-    for damage in ["deposit", "fragments"] {
+    for damage in ["deposit", "fragments", "marks", "attestation"] {
         let scene = Scene::new().await;
         let id = scene.bundle("1.2.1");
         let desk = &scene.world.desk;
@@ -230,7 +230,14 @@ async fn a_damaged_outbox_is_sealed_again() {
         assert_eq!(mode & 0o777, 0o700, "it holds what was in the spool");
         match damage {
             "deposit" => fs::write(dir.join(DEPOSIT), b"{\"manif").unwrap(),
-            _ => fs::write(dir.join(FRAGMENTS), b"short").unwrap(),
+            "fragments" => fs::write(dir.join(FRAGMENTS), b"short").unwrap(),
+            "marks" => fs::write(dir.join(MARKS), [1; 40]).unwrap(),
+            _ => {
+                let mut marks = fs::read(dir.join(MARKS)).unwrap();
+                let last = marks.len() - 10;
+                marks[last] ^= 1;
+                fs::write(dir.join(MARKS), marks).unwrap();
+            }
         }
         desk.refuse.lock().unwrap().clear();
         scene.world.clock.advance(Duration::from_secs(60));

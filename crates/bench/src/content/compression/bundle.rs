@@ -25,6 +25,7 @@ use crate::content::images::File;
 const BOUNDS: Bounds = Bounds {
     threads: 1,
     memory_bytes: 256 << 20,
+    object_bytes: 2 << 30,
 };
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 

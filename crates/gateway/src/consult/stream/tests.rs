@@ -207,6 +207,11 @@ fn what_is_outside_the_stack_is_refused() {
 #[test]
 fn room_is_set_aside_or_the_cloud_is_not_asked() {
     let dir = tempfile::tempdir().unwrap();
+    check_room(dir.path(), 1 << 20).unwrap();
+    for bytes in [1 << 60, u64::MAX] {
+        let error = check_room(dir.path(), bytes).unwrap_err();
+        assert!(matches!(error, ConsultError::NoRoom { .. }), "{error}");
+    }
     let file = set_aside(dir.path(), 3 << 20, 1 << 20).unwrap();
     assert_eq!(file.metadata().unwrap().len(), 3 << 20);
     // More than any disk has: as the stack's size, or besides.

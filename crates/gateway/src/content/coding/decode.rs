@@ -7,7 +7,7 @@ use harpo_protocol::pack::Entry;
 use harpo_watermark::Plane;
 use harpo_watermark::reliability::{self, Verdict};
 
-use super::{Form, Marker, PLANES, STORED, WINDOW_LOG, ZSTD, uncode};
+use super::{Form, Marker, PLANES, STORED, WINDOW_LOG, ZSTD, too_large, uncode};
 use crate::content::picture::{NoPicture, Picture};
 
 /// Why an instance does not decode.
@@ -130,6 +130,9 @@ impl Decoder<'_> {
         let picture = Picture::find(file).map_err(|why| DecodeError::Description(Some(why)))?;
         if picture.range() != (at..at + pixels) {
             return Err(DecodeError::Description(None));
+        }
+        if too_large(&picture) {
+            return Err(DecodeError::Body("its frames are too large for planes"));
         }
         let cut = || DecodeError::Body("its frames are cut off");
         let mut marked = true;

@@ -5,7 +5,9 @@ use std::ops::Range;
 use harpo_watermark::Plane;
 use harpo_watermark::reliability::{self, Unmarkable, Verdict};
 
-use super::{Form, LEVEL, Marker, PLANES, STORED, WINDOW_LOG, ZSTD, code, decode, shape, uncode};
+use super::{
+    Form, LEVEL, Marker, PLANES, STORED, WINDOW_LOG, ZSTD, code, decode, shape, too_large, uncode,
+};
 use crate::content::picture::{self, Picture};
 
 /// Whole files of at most so many bytes without pixel data go where descriptions go.
@@ -76,6 +78,9 @@ pub fn encode(
         Ok(picture) => picture,
         Err(why) => return plain(file, why.code()),
     };
+    if too_large(&picture) {
+        return plain(file, "too_large");
+    }
     let wanted = !unmarked_modalities.contains(&picture.modality);
     let encoder = Encoder {
         file: &file,

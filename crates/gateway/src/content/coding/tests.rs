@@ -339,3 +339,37 @@ fn a_decompression_bomb_is_refused_at_the_length_that_was_stated() {
     let two = [&bomb[..], &bomb[..]].concat();
     assert_eq!(decode::inflate(&two, 64 << 20), None);
 }
+
+#[test]
+fn frames_that_are_too_large_are_kept_as_they_are_and_refused_as_planes() {
+    let (rows, columns) = (8193, 8192);
+    let value = vec![0; usize::from(rows) * usize::from(columns)];
+    let file = Form {
+        rows,
+        columns,
+        allocated: 8,
+        stored: 8,
+        value,
+        ..image()
+    }
+    .file();
+    let coded = encoded(&file);
+    assert_eq!(
+        (coded.coding(), coded.unmarked()),
+        (ZSTD, Some("too_large"))
+    );
+    // Flat planes of any size take a few bytes: nothing of them is decoded.
+    let flat = [super::Form::Plain as u8, 0, 0, 0, 1, 0];
+    let entry = Entry {
+        coding: PLANES,
+        head: coded.head().len() as u64,
+        tail: coded.tail().len() as u64,
+        body: flat.len() as u64,
+    };
+    let parts = (coded.head(), coded.tail());
+    let refused = decode(parts, &entry, &flat, file.len() as u64, UID, &marker(1));
+    assert!(
+        matches!(refused, Err(DecodeError::Body(why)) if why.contains("too large")),
+        "{refused:?}"
+    );
+}
