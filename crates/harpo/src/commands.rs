@@ -5,4 +5,5 @@ mod code;
 pub(crate) mod demo;
 pub(crate) mod gateway;
 pub(crate) mod mark;
+mod say;
 pub(crate) mod trust;

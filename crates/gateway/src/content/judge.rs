@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use harpo_protocol::Malformed;
 use harpo_protocol::attestation::Attestation;
 use harpo_protocol::domain::sha256;
@@ -21,6 +23,9 @@ use super::overlay::{self, Rect};
 use super::picture::{NoPicture, Picture};
 use crate::dicom::inspect::open_bytes;
 use crate::store::marks::BundleKeys;
+
+/// Most bundles that are looked up for one file; an honest one names one.
+const MOST_NAMED: usize = 16;
 
 /// What verifies the reliability marks of one bundle, and could also forge them. Held by gateways that
 /// sealed or opened the bundle, and by whom they give it to (`harpo mark key`), for as long as they want
@@ -128,6 +133,12 @@ impl VerifyKey {
         }
     }
 
+    /// Whether the producer attested an instance of this UID.
+    #[must_use]
+    pub fn lists(&self, sop_instance_uid: &str) -> bool {
+        self.attestation.instances.contains_key(sop_instance_uid)
+    }
+
     /// Whether the data set of `file` is the one that was attested.
     fn attests(&self, picture: &Picture, file: &[u8]) -> bool {
         let data_set = open_bytes(file)
@@ -147,7 +158,7 @@ impl std::fmt::Debug for VerifyKey {
     }
 }
 
-/// What is said of one file, worst first: a file of many frames is what its worst frame is.
+/// What is said of one file, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -155,11 +166,17 @@ pub enum Verdict {
     Altered,
     /// The mark is of another image than the file says it is.
     OtherImage,
+    /// Every frame is as it was marked, and the data set is not the one that was attested: its names,
+    /// dates, how its pixels are to be read and shown, the number of its frames, or what follows them.
+    DescriptionChanged,
+    /// The producer attested this instance, some frames or all carry no readable mark, and the data set
+    /// is not the one that was attested.
+    MarkMissing,
     /// There is a mark, and its key is not here.
     UnknownKey,
-    /// There is no mark.
+    /// There is no mark, and nothing is known that contradicts the file.
     Unmarked,
-    /// Every pixel is as its producer marked it.
+    /// There is a mark, and the whole data set is the one that its producer attested.
     Authentic,
 }
 
@@ -170,6 +187,8 @@ impl Verdict {
         match self {
             Self::Altered => "ALTERED",
             Self::OtherImage => "OF ANOTHER IMAGE",
+            Self::DescriptionChanged => "DESCRIPTION CHANGED",
+            Self::MarkMissing => "MARK MISSING",
             Self::UnknownKey => "unknown key",
             Self::Unmarked => "unmarked",
             Self::Authentic => "authentic",
@@ -180,23 +199,25 @@ impl Verdict {
 /// Everything that is said of one file.
 #[derive(Debug, Clone, Serialize)]
 pub struct Judgement {
-    /// The worst of its frames.
+    /// Of the file as a whole.
     pub verdict: Verdict,
     /// SOP Instance UID, as the file says.
     pub sop_instance_uid: String,
-    /// The bundle that the mark names.
+    /// The bundle that the mark names; of a file without one, the bundle whose attestation lists it.
     pub bundle: Option<BundleId>,
-    /// The hospital that the mark names.
+    /// The hospital that sealed that bundle.
     pub origin: Option<PartyId>,
     /// Its name, if the bundle's key is here.
     pub origin_name: Option<String>,
-    /// When the producer attested the bundle; only of authentic files.
+    /// When the producer attested the bundle, where the data set was compared.
     pub attested: Option<Timestamp>,
-    /// Of an authentic file, whether everything else in its data set, names and dates too, is what the
-    /// producer attested.
+    /// Whether the data set, names and dates too, is what the producer attested once the marks are out.
+    /// None where it was not compared: with altered frames, or without a key.
     pub data_set_unchanged: Option<bool>,
     /// Frames.
     pub frames: usize,
+    /// Those without a readable mark, from 1.
+    pub unmarked: Vec<usize>,
     /// Altered blocks, of those frames that have any.
     pub altered: Vec<AlteredFrame>,
 }
@@ -215,25 +236,51 @@ pub struct AlteredFrame {
     pub shown: RgbImage,
 }
 
-/// Reads the bundle that the mark in a file names: no key is needed. None if there is no readable mark.
+/// What a file says of itself, believed by nobody yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// SOP Instance UID.
+    pub sop_instance_uid: String,
+    /// The bundles that the marks in its frames name, in order; an honest file names one at most. Only
+    /// the first few of more.
+    pub bundles: Vec<BundleId>,
+}
+
+/// Reads the bundles that the marks in all frames of a file name: no key is needed.
 ///
 /// # Errors
 /// If the file has no native pixels.
-pub fn named(file: &[u8]) -> Result<Option<BundleId>, NoPicture> {
+pub fn named(file: &[u8]) -> Result<Named, NoPicture> {
     let picture = Picture::find(file)?;
-    let frames = (0..picture.frames).filter_map(|frame| picture.planes(file, frame));
-    let identity = frames.take(4).find_map(|planes| reliability::read(&planes));
-    Ok(identity.map(|identity| BundleId(identity.bundle)))
+    let mut bundles = Vec::new();
+    for frame in 0..picture.frames {
+        let planes = picture.planes(file, frame);
+        let Some(identity) = planes.and_then(|planes| reliability::read(&planes)) else {
+            continue;
+        };
+        let bundle = BundleId(identity.bundle);
+        if !bundles.contains(&bundle) {
+            bundles.push(bundle);
+        }
+        if bundles.len() == MOST_NAMED {
+            break;
+        }
+    }
+    Ok(Named {
+        sop_instance_uid: picture.sop_instance_uid,
+        bundles,
+    })
 }
 
-/// Judges a file with the keys of its bundle, if they are here.
+/// Judges a file with the keys of its bundle, if they are here: the one that it names, or one whose
+/// attestation lists it ([`VerifyKey::lists`]).
 ///
 /// # Errors
 /// If the file has no native pixels: a mark can be in no others.
 pub fn judge(file: &[u8], keys: Option<&VerifyKey>) -> Result<Judgement, NoPicture> {
     let picture = Picture::find(file)?;
     let mut judgement = Judgement {
-        verdict: Verdict::Authentic,
+        verdict: Verdict::Unmarked,
         sop_instance_uid: picture.sop_instance_uid.clone(),
         bundle: None,
         origin: None,
@@ -241,9 +288,11 @@ pub fn judge(file: &[u8], keys: Option<&VerifyKey>) -> Result<Judgement, NoPictu
         attested: None,
         data_set_unchanged: None,
         frames: picture.frames,
+        unmarked: Vec::new(),
         altered: Vec::new(),
     };
     let mut restored = file.to_vec();
+    let mut seen = BTreeSet::new();
     for frame in 0..picture.frames {
         // A mark is in planes only; bits that are none of theirs were set by somebody else.
         let verdict = match picture.planes(file, frame) {
@@ -257,16 +306,53 @@ pub fn judge(file: &[u8], keys: Option<&VerifyKey>) -> Result<Judgement, NoPictu
                 }
             }
         };
-        judgement.verdict = judgement.verdict.min(verdict);
+        if verdict == Verdict::Unmarked {
+            judgement.unmarked.push(frame + 1);
+        }
+        seen.insert(verdict);
     }
-    if let (Verdict::Authentic, Some(keys)) = (judgement.verdict, keys) {
-        judgement.attested = Some(keys.attestation.created);
-        judgement.data_set_unchanged = Some(keys.attests(&picture, &restored));
-    }
+    judgement.conclude(&seen, &picture, &restored, keys);
     Ok(judgement)
 }
 
 impl Judgement {
+    /// The verdict on the whole file, from what was `seen` of its frames and the file with all authentic
+    /// marks taken out. Frames may lack a mark, as noise has no room for one: then the attested digest
+    /// of the data set, which covers them, decides.
+    fn conclude(
+        &mut self,
+        seen: &BTreeSet<Verdict>,
+        picture: &Picture,
+        restored: &[u8],
+        keys: Option<&VerifyKey>,
+    ) {
+        let has = |verdict| seen.contains(&verdict);
+        let proven = has(Verdict::Authentic);
+        self.verdict = if has(Verdict::Altered) {
+            Verdict::Altered
+        } else if has(Verdict::OtherImage) || (proven && has(Verdict::UnknownKey)) {
+            // Frames of two bundles are never one image.
+            Verdict::OtherImage
+        } else if has(Verdict::UnknownKey) {
+            Verdict::UnknownKey
+        } else if let Some(keys) = keys.filter(|k| proven || k.lists(&self.sop_instance_uid)) {
+            let unchanged = keys.attests(picture, restored);
+            self.bundle.get_or_insert(keys.bundle);
+            self.origin.get_or_insert(keys.origin);
+            self.origin_name.get_or_insert(keys.origin_name.clone());
+            self.attested = Some(keys.attestation.created);
+            self.data_set_unchanged = Some(unchanged);
+            match (unchanged, proven, self.unmarked.is_empty()) {
+                (true, true, _) => Verdict::Authentic,
+                (true, false, _) => Verdict::Unmarked,
+                (false, _, true) => Verdict::DescriptionChanged,
+                (false, _, false) => Verdict::MarkMissing,
+            }
+        } else {
+            Verdict::Unmarked
+        };
+    }
+
     fn frame(
         &mut self,
         picture: &Picture,
@@ -326,10 +412,14 @@ pub enum NotMarked {
     /// Bits above Bits Stored are in use.
     #[error("bits above those that it says are stored are in use")]
     Bits,
+    /// The marked copy does not prove what it should.
+    #[error("the marked copy does not verify, so it is not given out; please report this defect")]
+    Unproven,
 }
 
 /// Puts the mark of its bundle into a restored original, for a copy that leaves the platform: the same that its
-/// producer embedded. Only pixels change.
+/// producer embedded. Only pixels change. The copy is then judged, and nothing but an authentic one that gives the
+/// original back is a success.
 ///
 /// # Errors
 /// See [`NotMarked`]; the file is then of no use.
@@ -350,7 +440,10 @@ pub fn apply(file: &mut [u8], keys: &VerifyKey) -> Result<(), NotMarked> {
             return Err(NotMarked::Bits);
         }
     }
-    Ok(())
+    match judge(file, Some(keys))?.verdict {
+        Verdict::Authentic => Ok(()),
+        _ => Err(NotMarked::Unproven),
+    }
 }
 
 fn rect(block: &reliability::Block) -> Rect {

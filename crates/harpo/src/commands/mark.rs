@@ -13,6 +13,8 @@ use clap::{Args, Subcommand};
 use harpo_gateway::config::{self, GatewayConfig};
 use harpo_gateway::content::records::Records;
 
+use super::say::plain;
+
 /// Largest file that is read, in bytes.
 const MAX_FILE: u64 = 4 << 30;
 
@@ -21,9 +23,11 @@ pub(crate) enum Mark {
     /// Tell whether DICOM files are as their hospital sealed them
     ///
     /// The reliability mark names hospital, bundle and image, and proves every block of at most 16 x 16
-    /// pixels. Whatever happened to other blocks, those that were altered are found and named. Exit
-    /// code: 0 if all files are authentic, 1 if one was altered or carries another image's mark, 2 if
-    /// one is unmarked, cannot be read, or its key is not here.
+    /// pixels. Whatever happened to other blocks, those that were altered are found and named. A file is
+    /// authentic if everything else in its data set, names, dates, window and number of frames too, is
+    /// also as its hospital attested. Exit code: 0 if all files are authentic; 1 if one was altered, has
+    /// another image's mark, has its pixels unaltered and anything else changed, or is an attested
+    /// instance that lost its mark; 2 if one is unmarked, cannot be read, or its key is not here.
     Verify(verify::Verify),
     /// Give restored originals their reliability mark again, for copies that leave the platform
     ///
@@ -74,7 +78,7 @@ impl Mark {
             Self::Trace(command) => command.run().await,
         };
         told.unwrap_or_else(|error| {
-            eprintln!("harpo: {error:#}");
+            eprintln!("harpo: {}", plain(&format!("{error:#}")));
             ExitCode::from(2)
         })
     }

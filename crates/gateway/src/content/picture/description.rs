@@ -4,6 +4,7 @@ use dicom_core::{Tag, VR};
 
 use super::{MAX_PLANES, NoPicture, Pair, Picture};
 use crate::dicom::inspect::InspectError;
+use crate::dicom::uid;
 use crate::dicom::walk::{Element, Token, WalkError, Walker};
 
 const PIXEL_DATA: Tag = Tag(0x7FE0, 0x0010);
@@ -122,6 +123,10 @@ impl Description {
             .zip(usize::try_from(length).ok())
             .filter(|(at, length)| at.checked_add(*length).is_some_and(|end| end <= file_bytes))
             .ok_or(NoPicture::Inconsistent("it is cut off"))?;
+        // It names the image, to people too.
+        if !uid::is_valid(&self.sop_instance_uid) {
+            return Err(NoPicture::Inconsistent("its SOP Instance UID is none"));
+        }
         let bits_allocated = u32::from(self.bits_allocated);
         if ![8, 16].contains(&bits_allocated) {
             return Err(NoPicture::Form("neither 8 nor 16 bits allocated"));

@@ -246,3 +246,16 @@ fn planes_of_another_shape_are_not_put() {
     assert_eq!(file, before);
     assert!(picture.put(&mut file, 0, &[fits]));
 }
+
+#[test]
+fn a_name_that_is_no_uid_is_refused() {
+    let file = Form::small().file();
+    let at = file.windows(7).rposition(|w| w == b"1.2.3.4").unwrap();
+    assert_eq!(Picture::find(&file).unwrap().sop_instance_uid, "1.2.3.4");
+    for name in [b"1.\x1b[31m", b"1.2.3.x", b"1..3.45"] {
+        let mut bad = file.clone();
+        bad[at..at + 7].copy_from_slice(name);
+        let said = Picture::find(&bad);
+        assert!(matches!(said, Err(NoPicture::Inconsistent(_))), "{said:?}");
+    }
+}

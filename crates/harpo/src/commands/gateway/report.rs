@@ -9,6 +9,7 @@ use harpo_protocol::time::Timestamp;
 use harpo_service::clock::Clock;
 use harpo_service::http::{Client, ClientError};
 
+use super::super::say::say;
 use super::Dir;
 
 pub(super) async fn status(folder: &Dir) -> Result<()> {
@@ -66,7 +67,7 @@ pub(super) async fn reviews(folder: &Dir) -> Result<()> {
             Some(study) => format!(" of study {study}"),
             None => String::new(),
         };
-        println!(
+        say(format_args!(
             "{}  {} ({}) at {}  {}  bundle {}{study}",
             Timestamp(notice.at_ms),
             notice.user,
@@ -74,7 +75,7 @@ pub(super) async fn reviews(folder: &Dir) -> Result<()> {
             notice.consumer,
             notice.purpose,
             notice.bundle
-        );
+        ));
     }
     Ok(())
 }
@@ -92,7 +93,7 @@ pub(super) async fn exports(folder: &Dir, json: bool) -> Result<()> {
     }
     for (id, export) in exports {
         let traced = if export.traced { "traced" } else { "exact" };
-        println!(
+        say(format_args!(
             "{}  {} ({})  {}  {traced}  bundle {} of study {}  export {id}",
             export.at,
             export.requester.user,
@@ -100,7 +101,7 @@ pub(super) async fn exports(folder: &Dir, json: bool) -> Result<()> {
             export.requester.purpose,
             export.bundle,
             export.study_instance_uid
-        );
+        ));
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use clap::Args;
 use harpo_gateway::content::judge::{NotMarked, VerifyKey, apply};
 use harpo_gateway::dicom::{Limits, inspect};
 
+use super::super::say::say;
 use super::{Gateway, read, unlike};
 
 #[derive(Debug, Args)]
@@ -54,7 +55,7 @@ impl Apply {
             // Never over a file that is there.
             let mut file = fs::File::create_new(&out).with_context(|| out.display().to_string())?;
             std::io::Write::write_all(&mut file, &marked)?;
-            println!("{}", out.display());
+            say(format_args!("{}", out.display()));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -9,11 +9,16 @@ use clap::Args;
 use harpo_gateway::content::judge::{AlteredFrame, Judgement, Verdict, VerifyKey, judge, named};
 use harpo_gateway::content::overlay::{Rect, png};
 use harpo_gateway::content::records::Records;
+use harpo_gateway::dicom::{Limits, inspect};
 use harpo_protocol::id::BundleId;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::super::say::say;
 use super::{read, records, unlike};
+
+/// Most frames that a line names.
+const NAMED: usize = 10;
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
@@ -50,6 +55,19 @@ impl Keys {
             self.held.push(VerifyKey::new(&keys)?);
         }
         Ok(held(&self.held).and_then(|index| self.held.get(index)))
+    }
+
+    /// The keys whose attestations list an instance, of those that were given and those that the gateway
+    /// has for the study.
+    async fn listing(&mut self, instance: &str, study: Option<&str>) -> Result<Vec<&VerifyKey>> {
+        if let (Some(records), Some(study)) = (&self.records, study) {
+            for keys in records.keys_of(study).await? {
+                if self.held.iter().all(|key| key.bundle() != keys.bundle) {
+                    self.held.push(VerifyKey::new(&keys)?);
+                }
+            }
+        }
+        Ok(self.held.iter().filter(|k| k.lists(instance)).collect())
     }
 }
 
@@ -105,19 +123,35 @@ impl Verify {
 fn code(verdict: Verdict) -> u8 {
     match verdict {
         Verdict::Authentic => 0,
-        Verdict::Altered | Verdict::OtherImage => 1,
+        Verdict::Altered
+        | Verdict::OtherImage
+        | Verdict::DescriptionChanged
+        | Verdict::MarkMissing => 1,
         Verdict::Unmarked | Verdict::UnknownKey => 2,
     }
 }
 
 async fn one(path: &Path, keys: &mut Keys) -> Result<Judgement> {
     let file = read(path)?;
-    let bundle = named(&file)?;
-    let key = match bundle {
-        None => None,
-        Some(bundle) => keys.of(bundle).await?,
-    };
-    Ok(judge(&file, key)?)
+    let named = named(&file)?;
+    for bundle in &named.bundles {
+        if let Some(key) = keys.of(*bundle).await? {
+            return Ok(judge(&file, Some(key))?);
+        }
+    }
+    // No mark leads to a key, and an attestation may still know the instance: of several, the one that
+    // speaks best of it.
+    let study = inspect(&file, &Limits::default()).ok();
+    let study = study.map(|found| found.study_instance_uid);
+    let listing = keys.listing(&named.sop_instance_uid, study.as_deref());
+    let mut best = judge(&file, None)?;
+    for (index, key) in listing.await?.into_iter().enumerate() {
+        let judgement = judge(&file, Some(key))?;
+        if index == 0 || judgement.verdict > best.verdict {
+            best = judgement;
+        }
+    }
+    Ok(best)
 }
 
 /// Writes a picture of each altered frame; their names.
@@ -144,50 +178,98 @@ fn print(path: &Path, result: &Result<Judgement>, pictures: &[PathBuf]) {
     let judgement = match result {
         Ok(judgement) => judgement,
         Err(error) => {
-            println!("{}: cannot be verified: {error:#}", path.display());
+            say(format_args!(
+                "{}: cannot be verified: {error:#}",
+                path.display()
+            ));
             return;
         }
     };
-    println!("{}: {}", path.display(), judgement.verdict.words());
-    println!("    instance {}", judgement.sop_instance_uid);
+    say(format_args!(
+        "{}: {}",
+        path.display(),
+        judgement.verdict.words()
+    ));
+    say(format_args!("    instance {}", judgement.sop_instance_uid));
+    let unmarked = judgement.unmarked.len() == judgement.frames;
     if let (Some(bundle), Some(origin)) = (judgement.bundle, judgement.origin) {
         let name = judgement
             .origin_name
             .as_deref()
             .unwrap_or("a hospital not known here");
-        println!("    the mark names {name} (party {origin}), bundle {bundle}");
+        let what = if unmarked {
+            "an instance of this UID was sealed by"
+        } else {
+            "the mark names"
+        };
+        say(format_args!(
+            "    {what} {name} (party {origin}), bundle {bundle}"
+        ));
     }
     if let Some(attested) = judgement.attested {
-        println!("    attested {attested}");
-    }
-    match judgement.data_set_unchanged {
-        Some(true) => println!("    everything else in the file is as attested"),
-        Some(false) => println!(
-            "    the pixels are as attested, and something else in the file is not: names, dates or other attributes"
-        ),
-        None => {}
+        say(format_args!("    attested {attested}"));
     }
     for altered in &judgement.altered {
-        println!(
+        say(format_args!(
             "    frame {}: {} of {} blocks altered{}",
             altered.frame,
             altered.blocks.len(),
             altered.of_blocks,
             extent(altered)
-        );
+        ));
     }
-    match judgement.verdict {
-        Verdict::UnknownKey => println!(
-            "    its key is not here: ask a gateway that opened the bundle, or its hospital for `harpo mark key`"
-        ),
-        Verdict::OtherImage => {
-            println!("    the mark was made for another image than the file says it is");
-        }
-        _ => {}
+    if let Some(unmarked) = unmarked_frames(judgement) {
+        say(format_args!("    {unmarked}"));
+    }
+    if let Some(meaning) = meaning(judgement) {
+        say(format_args!("    {meaning}"));
     }
     for picture in pictures {
-        println!("    see {}", picture.display());
+        say(format_args!("    see {}", picture.display()));
     }
+}
+
+/// The frames without a mark, where others have one.
+fn unmarked_frames(judgement: &Judgement) -> Option<String> {
+    let unmarked = &judgement.unmarked;
+    if unmarked.is_empty() || unmarked.len() == judgement.frames {
+        return None;
+    }
+    let first = unmarked.iter().take(NAMED).map(ToString::to_string);
+    let first: Vec<String> = first.collect();
+    let more = match unmarked.len() - first.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "no readable mark in {} of {} frames: {}{more}",
+        unmarked.len(),
+        judgement.frames,
+        first.join(", ")
+    ))
+}
+
+/// What follows from the verdict.
+fn meaning(judgement: &Judgement) -> Option<&'static str> {
+    Some(match judgement.verdict {
+        Verdict::Authentic => "everything else in the data set is as attested",
+        Verdict::DescriptionChanged => {
+            "the pixels that it holds are as marked, and something else in the data set is not as attested: names, \
+             dates, what its pixels mean or how they are shown, frames left out, or bytes behind them"
+        }
+        Verdict::MarkMissing => {
+            "its hospital attested this instance, and this is not it: marks are gone, and the data set is not as \
+             attested"
+        }
+        Verdict::UnknownKey => {
+            "its key is not here: ask a gateway that opened the bundle, or its hospital for `harpo mark key`"
+        }
+        Verdict::OtherImage => "the mark was made for another image than the file says it is",
+        Verdict::Unmarked if judgement.data_set_unchanged == Some(true) => {
+            "without a mark, the data set is as attested: this is the original"
+        }
+        Verdict::Unmarked | Verdict::Altered => return None,
+    })
 }
 
 /// The rectangle that holds all altered blocks.
