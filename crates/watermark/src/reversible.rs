@@ -106,20 +106,24 @@ pub fn embed(plane: &mut Plane, frozen: &Frozen, payload: &[u8]) -> Result<Param
     let mut lattice = Lattice::new(plane, frozen);
     let weights = fit::weights(&mut lattice);
     let samplings = [0, 1].map(|colour| Sampling::new(&mut lattice, colour, weights));
-    let models = [samplings[0].models(), samplings[1].models()];
-    let estimate = |slope: usize| {
+    let mut models = [samplings[0].models(), samplings[1].models()];
+    let estimate = |slope: usize, models: &[_; 2]| {
         let bits = [0, 1].map(|colour| samplings[colour].gain(slope, &models[colour]));
         bits[0] + bits[1]
     };
-    let mut slope = first_slope(wanted, (0, SLOPES - 1), USUAL_SLOPE, estimate);
+    let all_slopes = (0, SLOPES - 1);
+    let mut slope = first_slope(wanted, all_slopes, USUAL_SLOPE, |slope| {
+        estimate(slope, &models)
+    });
     for _ in 0..TRIES {
         let mut stack = Stack::of_message(message.clone());
         let (even, _) = Scheme::fitted(slope, models[0], &samplings[0], None);
         let mut schemes = [even, Scheme::IDLE];
-        let mut choices = Choices::new(even, lattice.max());
+        let mut choices = Choices::new(even, lattice.max(), lattice.area());
         let (mut passed, all) = hide(&mut lattice, 0, weights, &mut choices, &mut stack);
-        let mut done = !all;
-        if all {
+        let within = !choices.exhausted();
+        let mut done = !all && within;
+        if all && within {
             lattice.mirror(0);
             let odd = hide_rest(&mut lattice, weights, &even, &mut stack);
             if let Some((scheme, more)) = odd {
@@ -139,13 +143,16 @@ pub fn embed(plane: &mut Plane, frozen: &Frozen, payload: &[u8]) -> Result<Param
                 state: stack.state,
             });
         }
-        if slope == SLOPES - 1 {
+        if slope == SLOPES - 1 && within {
             break;
+        }
+        if !within {
+            models.iter_mut().for_each(drop_widest);
         }
         lattice = Lattice::new(plane, frozen);
         slope = (slope + 2).min(SLOPES - 1);
     }
-    Err(capacity(estimate(SLOPES - 1)))
+    Err(capacity(estimate(SLOPES - 1, &models)))
 }
 
 /// Takes the payload out of a plane and restores it. On an error the plane stays as it was.
@@ -173,7 +180,8 @@ pub fn extract(
         let lattice = lattice.insert(Lattice::new(plane, frozen));
         let even: usize = (0..lattice.height()).map(|y| lattice.count(0, y)).sum();
         for (colour, passed) in [(1, passed.saturating_sub(even)), (0, passed.min(even))] {
-            let mut choices = Choices::new(parameters.schemes[colour], lattice.max());
+            let scheme = parameters.schemes[colour];
+            let mut choices = Choices::new(scheme, lattice.max(), lattice.area());
             reveal(
                 lattice,
                 colour,
@@ -244,7 +252,7 @@ fn hide_rest(
 ) -> Option<(Scheme, usize)> {
     let slope = usize::from(even.slope);
     let sampling = Sampling::new(lattice, 1, weights);
-    let models = sampling.models();
+    let mut models = sampling.models();
     let rest = stack.words.len() as f64 * 32.0 + 32.0;
     let last = (slope + 24).min(SLOPES - 1);
     let mut odd = first_slope(
@@ -256,9 +264,11 @@ fn hide_rest(
     let before = (lattice.colour(1).to_vec(), stack.clone());
     while odd <= last {
         let (scheme, _) = Scheme::fitted(odd, models, &sampling, Some(even));
-        let mut choices = Choices::new(scheme, lattice.max());
+        let mut choices = Choices::new(scheme, lattice.max(), lattice.area());
         let (passed, all) = hide(lattice, 1, weights, &mut choices, stack);
-        if !all {
+        if choices.exhausted() {
+            drop_widest(&mut models);
+        } else if !all {
             return Some((scheme, passed));
         }
         lattice.restore(1, &before.0);
@@ -268,7 +278,17 @@ fn hide_rest(
     None
 }
 
-/// The steepest slope from `low` to `high` that carries the bits, or the last one.
+/// Leaves the widest model out: its tables are the largest, and there are to be fewer.
+fn drop_widest(models: &mut [Option<model::Model>; predict::CLASSES]) {
+    let widest = models
+        .iter_mut()
+        .max_by_key(|model| model.map(|model| model.reach()));
+    if let Some(model) = widest {
+        *model = None;
+    }
+}
+
+/// The steepest slope from `low` to `high` that carries the bits, or the next one, or the last.
 ///
 /// Bits grow with the index almost as a power, so the next guess is taken from the line through
 /// the logarithms of the last ones; every guess narrows the range.
@@ -280,7 +300,7 @@ fn first_slope(
 ) -> usize {
     let mut known: [Option<(f64, f64)>; 2] = [None; 2];
     let target = wanted.max(1.0).ln();
-    while low < high {
+    while low + usize::from(known[1].is_some()) < high {
         guess = guess.clamp(low, high - 1);
         let carried = bits(guess);
         let point = (guess as f64, carried.max(1.0).ln());
@@ -298,7 +318,7 @@ fn first_slope(
         };
         guess = next.ceil().max(0.0) as usize;
     }
-    low
+    high
 }
 
 /// The payload as words that look random, so that choices are as likely as the tables say.

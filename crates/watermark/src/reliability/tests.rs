@@ -218,7 +218,7 @@ fn the_form_is_pinned() {
         hex(&header::encode(&message(1).identity)[53..]),
     ];
     let pinned = [
-        "1f4451c5aa80d9a9",
+        "5b632eb79e91b7dc",
         "0c6c268ae932a579",
         "66d8d3f8f649279f",
         "1513768adce9e0a8",

@@ -11,6 +11,10 @@ const STILL: u32 = 1 << 31;
 /// Marks a marked error that embedding never leaves.
 const VOID: u32 = STILL - 1;
 
+/// Errors that the tables of one colour may have together, beyond one for each sample of the
+/// plane. Images take a tenth of it; without a bound a small plane could ask for seconds of work.
+const SPARE: usize = 1 << 15;
+
 /// Where a table's rows start; how many errors it has; what is added to an error.
 #[derive(Clone, Copy, Default)]
 struct Header {
@@ -26,6 +30,9 @@ pub(super) struct Choices {
     /// Which phases of a class matter.
     phases: [u8; CLASSES],
     max: i32,
+    /// Errors that tables may still be made for.
+    budget: usize,
+    exhausted: bool,
     /// One more than the index of a header; 0 where the table was not made yet.
     known: Vec<u16>,
     headers: Vec<Header>,
@@ -40,7 +47,8 @@ const LOW: usize = 1;
 const HIGH: usize = 2;
 
 impl Choices {
-    pub(super) fn new(mut scheme: Scheme, max: u16) -> Self {
+    /// For a plane of `area` samples: it bounds the tables that are made.
+    pub(super) fn new(mut scheme: Scheme, max: u16, area: usize) -> Self {
         for model in &mut scheme.models {
             *model = model.filter(|model| model.reach() <= MAX_REACH);
         }
@@ -58,6 +66,8 @@ impl Choices {
                 _ => 0,
             }),
             max: i32::from(max),
+            budget: area + SPARE,
+            exhausted: false,
             known: vec![0; CLASSES << 9],
             headers: Vec::new(),
             // Place 0 stays.
@@ -71,6 +81,11 @@ impl Choices {
     /// The largest sample.
     pub(super) fn max(&self) -> u16 {
         self.max as u16
+    }
+
+    /// Whether more tables were wanted than the plane may have: what was done is void.
+    pub(super) fn exhausted(&self) -> bool {
+        self.exhausted
     }
 
     /// The place of a sample's error among all that have choices; 0 when the sample is left
@@ -151,18 +166,24 @@ impl Choices {
     fn make(&mut self, key: usize) -> u16 {
         let (class, phase) = (key >> 9, key & 3);
         let (ends, level) = (key >> 7 & 3, key >> 2 & 31);
-        let reach = self.reaches[class] - 1;
+        let reach = (self.reaches[class] - 1).max(0);
         let room = |end: usize| {
             let room = if ends & end == 0 { reach } else { room(level) };
             room.clamp(0, reach) as u16
         };
-        if let Some(model) = self.scheme.models[class] {
+        let (below, above) = (room(LOW), room(HIGH));
+        let cost = usize::from(below) + usize::from(above) + 1;
+        let model = self.scheme.models[class];
+        let within = model.is_none() || cost <= self.budget;
+        self.exhausted |= !within;
+        if let Some(model) = model.filter(|_| within) {
+            self.budget -= cost;
             let recipe = Recipe {
                 model,
                 slope: self.scheme.slope,
                 phase: phase as u8,
-                below: room(LOW),
-                above: room(HIGH),
+                below,
+                above,
             };
             self.append(&recipe.table());
         } else {
@@ -225,7 +246,35 @@ fn room(level: usize) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::model::Model;
     use super::*;
+
+    #[test]
+    fn a_small_plane_has_no_more_tables_than_its_budget() {
+        let wide = Model {
+            scale: 96,
+            shape: 3,
+        };
+        let mut scheme = Scheme::IDLE;
+        scheme.slope = 100;
+        scheme.models = [Some(wide); CLASSES];
+        let area = 64 * 64;
+        let mut choices = Choices::new(scheme, 4095, area);
+        choices.place(2048, 8 << 3, 2048);
+        assert!(!choices.exhausted() && choices.headers[0].count > 0);
+        for class in 0..CLASSES as u8 {
+            for centre in (0..4096).step_by(16) {
+                choices.place(centre, class << 3, centre);
+            }
+        }
+        assert!(choices.exhausted());
+        let errors: usize = choices
+            .headers
+            .iter()
+            .map(|header| header.count as usize)
+            .sum();
+        assert!(errors <= area + SPARE);
+    }
 
     #[test]
     fn a_level_never_reaches_farther_than_the_distance() {

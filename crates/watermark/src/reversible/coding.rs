@@ -23,7 +23,8 @@ impl Scheme {
     };
 }
 
-/// The message was not given back as it had been taken: other pixels or other parameters.
+/// The message was not given back as it had been taken: other pixels or other parameters. Or the
+/// parameters ask for more tables than a plane of this size may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Torn;
 
@@ -107,6 +108,9 @@ pub(super) fn reveal(
             stack.push(pair.forward);
             let change = pair.host - pair.marked;
             row[i] = changed(row[i], predictions.contexts[i], change);
+        }
+        if choices.exhausted() {
+            return Err(Torn);
         }
     }
     Ok(())

@@ -102,6 +102,11 @@ impl Lattice {
         self.max
     }
 
+    /// Samples of both colours.
+    pub(super) fn area(&self) -> usize {
+        self.width * self.height
+    }
+
     /// Rows.
     pub(super) fn height(&self) -> usize {
         self.height

@@ -14,8 +14,8 @@ const TOTAL: u32 = 1 << PRECISION;
 /// Slopes (bits against distortion) that the engine knows, steepest first.
 pub(super) const SLOPES: usize = 176;
 
-/// Pairs that the process keeps at most (12 bytes each).
-const KEPT_PAIRS: usize = 1 << 20;
+/// Pairs of a generation of tables (12 bytes each); the process keeps two generations.
+const KEPT_PAIRS: usize = 1 << 21;
 
 /// One outcome of a choice: an interval of 0 … 2^16.
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,11 +84,33 @@ pub(super) struct Table {
     pub(super) bits: Vec<f32>,
 }
 
-/// Tables that were wanted before: images of a series share most of them.
+/// Tables that were wanted before: images of a series share most of them. When a generation is
+/// full, the one before it goes: what is wanted again and again stays.
 #[derive(Default)]
 struct Store {
-    tables: HashMap<Recipe, Arc<Table>>,
+    young: HashMap<Recipe, Arc<Table>>,
+    old: HashMap<Recipe, Arc<Table>>,
     pairs: usize,
+}
+
+impl Store {
+    fn get(&mut self, recipe: &Recipe) -> Option<Arc<Table>> {
+        if let Some(table) = self.young.get(recipe) {
+            return Some(Arc::clone(table));
+        }
+        let table = self.old.remove(recipe)?;
+        self.keep(*recipe, Arc::clone(&table));
+        Some(table)
+    }
+
+    fn keep(&mut self, recipe: Recipe, table: Arc<Table>) {
+        if self.pairs > KEPT_PAIRS {
+            self.old = std::mem::take(&mut self.young);
+            self.pairs = 0;
+        }
+        self.pairs += table.pairs.len() + 64;
+        self.young.insert(recipe, table);
+    }
 }
 
 /// λ of an index: 24 · 2^(−i/8) nats for each unit of square error.
@@ -103,19 +125,13 @@ impl Recipe {
         {
             let mut store = STORE.lock().unwrap_or_else(PoisonError::into_inner);
             let store = store.get_or_insert_default();
-            if let Some(table) = store.tables.get(&self) {
-                return Arc::clone(table);
+            if let Some(table) = store.get(&self) {
+                return table;
             }
         }
         let table = Arc::new(Table::build(self));
         let mut store = STORE.lock().unwrap_or_else(PoisonError::into_inner);
-        let store = store.get_or_insert_default();
-        if store.pairs > KEPT_PAIRS {
-            store.tables.clear();
-            store.pairs = 0;
-        }
-        store.pairs += table.pairs.len() + 64;
-        store.tables.insert(self, Arc::clone(&table));
+        store.get_or_insert_default().keep(self, Arc::clone(&table));
         table
     }
 }
