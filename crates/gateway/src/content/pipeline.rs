@@ -152,6 +152,20 @@ impl<'m, R> Shared<'m, R> {
         state.unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits for the result of an object; none if everybody was stopped before there was one.
+    fn done(&self, index: usize) -> Option<R> {
+        let mut state = self.lock();
+        loop {
+            if let Some(result) = state.done.remove(&index) {
+                return Some(result);
+            }
+            if state.stopped {
+                return None;
+            }
+            state = self.wait(state);
+        }
+    }
+
     fn stop(&self) {
         self.lock().stopped = true;
         self.changed.notify_all();
@@ -244,18 +258,10 @@ where
             scope.spawn(worker);
         }
         for index in 0..costs.len() {
-            let mut state = shared.lock();
-            let (result, share) = loop {
-                if let Some(result) = state.done.remove(&index) {
-                    break result;
-                }
-                if state.stopped {
-                    // A worker panicked; the scope passes it on.
-                    return Ok(());
-                }
-                state = shared.wait(state);
+            let Some((result, share)) = shared.done(index) else {
+                // A worker panicked; the scope passes it on.
+                return Ok(());
             };
-            drop(state);
             take(index, result?)?;
             drop(share);
         }
