@@ -60,6 +60,15 @@ impl Selector {
     }
 }
 
+/// What of the instances that are handed out is an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// All of them.
+    All,
+    /// Those whose permit demands tracing marks on what is exported; the others are exact, and not written down.
+    Traced,
+}
+
 /// An instance that lies in a local file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredInstance {
@@ -140,5 +149,6 @@ pub trait Archive: Send + Sync {
         &'a self,
         who: &'a Requester,
         which: Selector,
+        leaving: Leaving,
     ) -> BoxFuture<'a, Result<Vec<Exported>, ArchiveError>>;
 }

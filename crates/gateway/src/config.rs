@@ -176,7 +176,8 @@ impl Default for ConsultSection {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExportSection {
-    /// Whole instances over WADO-RS count as exports, as zip downloads always do.
+    /// Whole instances over WADO-RS count as exports, as zip downloads always do. Where the permit demands
+    /// tracing marks they do so anyway.
     pub instances: bool,
 }
 

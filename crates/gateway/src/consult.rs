@@ -150,7 +150,8 @@ struct Inner {
     retrievals: Semaphore,
     openings: Semaphore,
     bounds: Bounds,
-    decisions: Remembered<(Requester, BundleId), ()>,
+    /// Whether the permit demands tracing marks, where that is known.
+    decisions: Remembered<(Requester, BundleId), Option<bool>>,
     located: Remembered<(Requester, String), Vec<BundleId>>,
     failures: Remembered<BundleId, Arc<ConsultError>>,
     flights: Mutex<HashMap<BundleId, Flight>>,
@@ -385,8 +386,9 @@ impl Inner {
             Ok(release) => {
                 note_obligations(&release);
                 let key = (requester.clone(), bundle);
+                let traced = release.obligations.contains(&Obligation::TraceExport);
                 self.decisions
-                    .put(key, (), self.now().after(self.decision_lasts));
+                    .put(key, Some(traced), self.now().after(self.decision_lasts));
                 Ok(release.obligations)
             }
             Err(error) => {
@@ -405,7 +407,7 @@ impl Inner {
         match result {
             Ok(()) => self
                 .decisions
-                .put((requester, bundle), (), now.after(self.decision_lasts)),
+                .put((requester, bundle), None, now.after(self.decision_lasts)),
             Err(error) if error.was_seen_by_cloud() => {
                 // Between half and one and a half times the mean, so that its end tells nothing.
                 let mean = u32::try_from(self.failure_holdoff.as_millis()).unwrap_or(u32::MAX / 2);

@@ -66,7 +66,8 @@ pub struct Web {
     pub now: Now,
     /// Told about each instance that is durable.
     pub on_stored: OnStored,
-    /// Whether whole instances (`application/dicom`) are exports, too, as a zip always is.
+    /// Whether whole instances (`application/dicom`) are exports, too, as a zip always is, and as those are
+    /// whose permit demands tracing marks.
     pub instances_leave: bool,
     /// Limits.
     pub limits: WebLimits,

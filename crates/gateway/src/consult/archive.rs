@@ -12,7 +12,9 @@ use harpo_service::http::ClientError;
 
 use super::retrieve::RetrieveError;
 use super::{Consult, ConsultError};
-use crate::archive::{Archive, ArchiveError, SearchPage, SearchQuery, Selector, StoredInstance};
+use crate::archive::{
+    Archive, ArchiveError, Leaving, SearchPage, SearchQuery, Selector, StoredInstance,
+};
 use crate::cloud_client::ConnectError;
 use crate::content::export::Exported;
 use crate::hints::HintError;
@@ -77,9 +79,10 @@ impl Archive for Consult {
         &'a self,
         who: &'a Requester,
         which: Selector,
+        leaving: Leaving,
     ) -> BoxFuture<'a, Result<Vec<Exported>, ArchiveError>> {
         Box::pin(async move {
-            let exported = self.take_away(who, &which).await?;
+            let exported = self.take_away(who, &which, leaving).await?;
             if exported.is_empty() {
                 Err(ArchiveError::NotFound)
             } else {

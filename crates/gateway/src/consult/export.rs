@@ -11,7 +11,7 @@ use harpo_protocol::sign::Signed;
 use tracing::info;
 
 use super::{Consult, ConsultError, Inner};
-use crate::archive::{Selector, StoredInstance};
+use crate::archive::{Leaving, Selector, StoredInstance};
 use crate::blocking;
 use crate::content::export::{Exported, Tracing, untraceable};
 use crate::store::CachedInstance;
@@ -22,6 +22,8 @@ struct Taken {
     instances: Vec<CachedInstance>,
     /// The permit demands tracing marks.
     traced: bool,
+    /// It is an export, and written down as one.
+    noted: bool,
 }
 
 impl Consult {
@@ -30,16 +32,25 @@ impl Consult {
         &self,
         who: &Requester,
         which: &Selector,
+        leaving: Leaving,
     ) -> Result<Vec<Exported>, Arc<ConsultError>> {
         let bundles = self.0.locate(who, &which.study).await?;
         let taken = bundles.into_iter().map(|bundle| async move {
             let instances = self.bundle(who, bundle).await?;
-            // What is taken away stays away, whatever is decided later: no remembered permit is good enough.
-            let obligations = self.0.permit(who, bundle).await?;
+            let remembered = self.0.decisions.get(&(who.clone(), bundle), self.0.now());
+            let traced = match (leaving, remembered) {
+                (Leaving::Traced, Some(Some(false))) => false,
+                // What is taken away stays away, whatever is decided later: no remembered permit is good enough.
+                _ => {
+                    let obligations = self.0.permit(who, bundle).await?;
+                    obligations.contains(&Obligation::TraceExport)
+                }
+            };
             Ok(Taken {
                 bundle,
                 instances,
-                traced: obligations.contains(&Obligation::TraceExport),
+                traced,
+                noted: traced || leaving == Leaving::All,
             })
         });
         let taken: Result<Vec<Taken>, Arc<ConsultError>> =
@@ -48,8 +59,14 @@ impl Consult {
         let mut exports = Vec::new();
         let mut leaving = Vec::new();
         for taken in taken {
-            let (export, mark) = self.0.export(who, &which.study, &taken).await?;
-            exports.push(export);
+            let mark = match taken.noted {
+                false => None,
+                true => {
+                    let (export, mark) = self.0.export(who, &which.study, &taken).await?;
+                    exports.push(export);
+                    mark
+                }
+            };
             let stored = taken.instances.into_iter().map(StoredInstance::from);
             leaving.extend(stored.map(|stored| Exported::new(stored, mark.clone())));
         }
@@ -133,6 +150,7 @@ mod tests {
             bundle: BundleId([bundle; 16]),
             instances: instances.collect(),
             traced,
+            noted: true,
         }
     }
 

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::archive::{ArchiveError, SearchPage, SearchQuery, Selector, StoredInstance};
+use crate::archive::{ArchiveError, Leaving, SearchPage, SearchQuery, Selector, StoredInstance};
 use crate::content::export::{Exported, Tracing, untraceable};
 use crate::dicom::testing::Sample;
 use crate::dicom::{Limits, inspect, part10};
@@ -113,6 +113,7 @@ impl Archive for Memory {
         &'a self,
         who: &'a Requester,
         which: Selector,
+        leaving: Leaving,
     ) -> BoxFuture<'a, Result<Vec<Exported>, ArchiveError>> {
         Box::pin(async move {
             let stored = self.open(who, which).await?.into_iter();
@@ -122,7 +123,9 @@ impl Archive for Memory {
             untraceable(&leaving).map_err(|why| ArchiveError::Untraceable {
                 why: why.to_string(),
             })?;
-            self.exports.fetch_add(1, Ordering::Relaxed);
+            if leaving == Leaving::All || self.mark.is_some() {
+                self.exports.fetch_add(1, Ordering::Relaxed);
+            }
             Ok(leaving)
         })
     }

@@ -7,14 +7,14 @@ use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use harpo_protocol::access::Requester;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::accept::{Media, accepted};
 use super::qido::json_accepted;
 use super::{ApiError, Web, body, zip};
-use crate::archive::{Selector, StoredInstance};
+use crate::archive::{Leaving, Selector, StoredInstance};
 use crate::content::export::Exported;
 use crate::dicom::frames::Frames;
 use crate::dicom::inspect::{open_file, walker};
@@ -62,10 +62,11 @@ macro_rules! same {
             who: Extension<Requester>,
             Path(parts): Path<Parts>,
             Query(parameters): Query<Parameters>,
+            method: Method,
             headers: HeaderMap,
         ) -> Result<Response, ApiError> {
             let accept = parameters.accept.as_deref();
-            $inner(&state, &who, &parts, accept, &headers).await
+            $inner(&state, &who, &parts, accept, (&headers, method == Method::HEAD)).await
         }
     )*};
 }
@@ -101,7 +102,7 @@ async fn retrieve(
     who: &Requester,
     parts: &Parts,
     accept: Option<&str>,
-    headers: &HeaderMap,
+    (headers, head): (&HeaderMap, bool),
 ) -> Result<Response, ApiError> {
     let selector = parts.selector()?;
     let form = accepted(headers, accept)
@@ -111,19 +112,27 @@ async fn retrieve(
         let message = "accept multipart/related; type=\"application/dicom\", application/zip, or for one instance application/dicom";
         return Err(ApiError::not_acceptable(message));
     };
-    // A zip is for taking away; what viewers ask for, to be looked at, unless the hospital says otherwise.
-    let leaves = web.instances_leave || matches!(form, Form::Zip);
-    let instances = if leaves {
-        web.archive.export(who, selector).await?
-    } else {
-        let shown = open(web, who, selector).await?;
-        shown.into_iter().map(Exported::exact).collect()
+    // What will be refused, and what is only asked about, is not written down as an export.
+    let asked = match &form {
+        Form::Multipart(asked) | Form::Single(asked) => asked.clone(),
+        Form::Zip => None,
     };
-    if let Form::Multipart(Some(asked)) | Form::Single(Some(asked)) = &form {
-        let asked = asked.clone();
-        let files: Vec<_> = instances.iter().map(|i| i.stored.clone()).collect();
+    if let Some(asked) = asked {
+        let files = open(web, who, selector.clone()).await?;
         crate::blocking(move || stored_in(&asked, &files)).await?;
     }
+    let instances = if head {
+        let shown = open(web, who, selector).await?;
+        shown.into_iter().map(Exported::exact).collect()
+    } else {
+        // A zip is for taking away; what viewers ask for, to be looked at, unless the hospital says otherwise or the
+        // permit demands marks: a whole file can be kept as well as a zip.
+        let leaving = match web.instances_leave || matches!(form, Form::Zip) {
+            true => Leaving::All,
+            false => Leaving::Traced,
+        };
+        web.archive.export(who, selector, leaving).await?
+    };
     match form {
         Form::Multipart(_) => Ok(whole(instances)),
         Form::Single(_) => single(instances),
@@ -234,7 +243,7 @@ async fn metadata(
     who: &Requester,
     parts: &Parts,
     accept: Option<&str>,
-    headers: &HeaderMap,
+    (headers, _): (&HeaderMap, bool),
 ) -> Result<Response, ApiError> {
     json_accepted(headers, accept)?;
     let instances = open(web, who, parts.selector()?).await?;
@@ -274,7 +283,7 @@ async fn retrieve_frames(
     who: &Requester,
     parts: &Parts,
     accept: Option<&str>,
-    headers: &HeaderMap,
+    (headers, _): (&HeaderMap, bool),
 ) -> Result<Response, ApiError> {
     let numbers = frame_list(parts.frames.as_deref().unwrap_or_default())?;
     let mut instances = open(web, who, parts.selector()?).await?;

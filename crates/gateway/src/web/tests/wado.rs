@@ -194,7 +194,7 @@ async fn compressed_frames_name_their_type() {
 }
 
 #[tokio::test]
-async fn what_is_shown_is_exact_and_what_is_taken_away_is_marked() {
+async fn frames_are_exact_and_what_is_taken_away_is_marked_and_noted() {
     let original = crate::content::export::tests::slice(128);
     let study = inspect(&original, &Limits::default())
         .unwrap()
@@ -215,9 +215,32 @@ async fn what_is_shown_is_exact_and_what_is_taken_away_is_marked() {
         archive.by_index(0).unwrap().read_to_end(&mut file).unwrap();
         assert!(file == expected);
         let shown = parts(fixture.get(&path, whole).await).await;
-        assert!(shown[0].1 == if leave { &expected } else { &original }[..]);
+        // A whole file can be kept: where the permit demands marks, it carries them whatever the hospital says.
+        assert!(shown[0].1 == expected[..]);
+        let exports = || fixture.memory.exports.load(Ordering::Relaxed);
+        assert_eq!(exports(), 2);
+        // What is refused, or only asked about, is no export.
+        let jpeg =
+            "multipart/related; type=application/dicom; transfer-syntax=1.2.840.10008.1.2.4.50";
+        let refused = fixture.get(&path, jpeg).await;
+        assert_eq!(refused.status(), StatusCode::NOT_ACCEPTABLE);
+        let head = Request::head(&path)
+            .header(header::AUTHORIZATION, format!("Bearer {TOKEN}"))
+            .header(header::ACCEPT, "application/zip")
+            .body(Body::empty())
+            .unwrap();
+        assert_eq!(fixture.send(head).await.status(), StatusCode::OK);
+        assert_eq!(exports(), 2);
+    }
+    // Without the obligation what is shown is exact, and no export unless the hospital says so.
+    for leave in [false, true] {
+        let fixture = fixture(std::slice::from_ref(&original), |memory, _| {
+            memory.instances_leave = leave;
+        });
+        let shown = parts(fixture.get(&path, whole).await).await;
+        assert!(shown[0].1 == original[..]);
         let exports = fixture.memory.exports.load(Ordering::Relaxed);
-        assert_eq!(exports, if leave { 2 } else { 1 });
+        assert_eq!(exports, usize::from(leave));
     }
     // One that cannot be marked: nothing leaves.
     let fixture = fixture(&[sample(1).file()], |memory, _| {
@@ -232,5 +255,5 @@ async fn what_is_shown_is_exact_and_what_is_taken_away_is_marked() {
     let message = body["error"]["message"].as_str().unwrap();
     assert!(message.contains("1.2.3.1"), "{message}");
     let shown = fixture.get("/dicom-web/studies/1.2.3.1", whole).await;
-    assert_eq!(shown.status(), StatusCode::OK);
+    assert_eq!(shown.status(), StatusCode::CONFLICT);
 }
