@@ -117,16 +117,16 @@ impl Archive for Memory {
     ) -> BoxFuture<'a, Result<Vec<Exported>, ArchiveError>> {
         Box::pin(async move {
             let stored = self.open(who, which).await?.into_iter();
-            let leaving: Vec<_> = stored
+            let exported: Vec<_> = stored
                 .map(|stored| Exported::new(stored, self.mark.clone()))
                 .collect();
-            untraceable(&leaving).map_err(|why| ArchiveError::Untraceable {
+            untraceable(&exported).map_err(|why| ArchiveError::Untraceable {
                 why: why.to_string(),
             })?;
             if leaving == Leaving::All || self.mark.is_some() {
                 self.exports.fetch_add(1, Ordering::Relaxed);
             }
-            Ok(leaving)
+            Ok(exported)
         })
     }
 }
