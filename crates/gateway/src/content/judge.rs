@@ -140,7 +140,7 @@ impl VerifyKey {
     }
 
     /// Whether the data set of `file` is the one that was attested.
-    fn attests(&self, picture: &Picture, file: &[u8]) -> bool {
+    pub(super) fn attests(&self, picture: &Picture, file: &[u8]) -> bool {
         let data_set = open_bytes(file)
             .ok()
             .and_then(|(opening, _)| usize::try_from(opening.dataset_offset).ok())

@@ -10,8 +10,8 @@ use harpo_protocol::export::Export;
 use harpo_protocol::id::{BundleId, Digest};
 use harpo_watermark::Plane;
 use harpo_watermark::tracing::{
-    self, Display, Evidence, ExportId, Limit, Placement, Suspect, TraceError, TraceKey, Tracer,
-    Verdict,
+    self, Display, Evidence, ExportId, Limit, MAX_PICTURE_SAMPLES, Placement, Suspect, TraceError,
+    TraceKey, Tracer, Verdict,
 };
 use image::{DynamicImage, ImageReader, Limits};
 use serde::Serialize;
@@ -25,8 +25,10 @@ const MAX_SIDE: u32 = 16_384;
 const MAX_DECODED: u64 = 1 << 30;
 /// Most frames of a leaked DICOM file that are looked at.
 const MAX_FRAMES: usize = 64;
+/// Most samples of all leaked pictures together, 4 bytes each.
+pub const MAX_LEAKED_SAMPLES: usize = 1 << 27;
 /// Most samples of all originals together, 2 bytes each.
-pub const MAX_ORIGINAL_SAMPLES: usize = 1 << 30;
+const MAX_ORIGINAL_SAMPLES: usize = 1 << 30;
 
 /// Why a file cannot be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +46,9 @@ pub enum LeakError {
     /// Out of bounds.
     #[error(transparent)]
     Trace(#[from] TraceError),
+    /// Too many samples.
+    #[error("it has too many pixels to be looked at; cut it, or export single frames as PNG")]
+    TooLarge,
     /// Bits above Bits Stored.
     #[error("bits above those that it says are stored are in use; convert it to PNG")]
     Bits,
@@ -77,19 +82,35 @@ impl Leaked {
             return Ok(vec![one(1, None, decoded(bytes)?)]);
         }
         let found = Picture::find(bytes)?;
+        let frame = found.rows * found.columns;
+        if frame > MAX_PICTURE_SAMPLES || frame * found.frames.min(MAX_FRAMES) > MAX_LEAKED_SAMPLES
+        {
+            return Err(LeakError::TooLarge);
+        }
         (0..found.frames.min(MAX_FRAMES))
             .map(|frame| {
                 let planes = found.planes(bytes, frame).ok_or(LeakError::Bits)?;
                 let seen = luminance(&found, &planes);
                 let uid = Some(found.sop_instance_uid.clone());
-                Ok(one(frame + 1, uid, tracing::Picture::from(&seen)))
+                Ok(one(frame + 1, uid, tracing::Picture::try_from(&seen)?))
             })
             .collect()
+    }
+
+    /// How many samples it has.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.picture.samples().len()
     }
 }
 
 /// A PNG or JPEG as grey.
 fn decoded(bytes: &[u8]) -> Result<tracing::Picture, LeakError> {
+    let heading = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    let (width, height) = heading.into_dimensions()?;
+    if u64::from(width) * u64::from(height) > MAX_PICTURE_SAMPLES as u64 {
+        return Err(LeakError::TooLarge);
+    }
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
@@ -132,11 +153,17 @@ struct Original {
 }
 
 impl Originals {
-    /// Adds the frames of a file of `bundle`; none if no mark can be in it.
-    pub fn add(&mut self, bundle: BundleId, file: &[u8]) {
+    /// Adds the frames of a file of `bundle`; none if no mark can be in it. False, and nothing added, if they
+    /// would be too many.
+    #[must_use]
+    pub fn add(&mut self, bundle: BundleId, file: &[u8]) -> bool {
         let Ok(picture) = Picture::find(file) else {
-            return;
+            return true;
         };
+        let more = picture.rows * picture.columns * picture.frames;
+        if self.samples() + more > MAX_ORIGINAL_SAMPLES {
+            return false;
+        }
         for frame in 0..picture.frames {
             let Some(planes) = picture.planes(file, frame) else {
                 continue;
@@ -150,6 +177,7 @@ impl Originals {
             });
             self.planes.push(plane);
         }
+        true
     }
 
     /// How many frames there are.
@@ -176,7 +204,8 @@ impl Originals {
         })
     }
 
-    /// The original that a picture shows, and where in it. A DICOM file that names an original of its size is believed.
+    /// The original that a picture shows, and where in it. A DICOM file that names an original of its size is
+    /// believed only if its samples are that original's but for what a mark changes: names are easily exchanged.
     fn place(&self, leak: &Leaked) -> Option<(&Original, &Plane, Placement)> {
         let size = (leak.picture.width(), leak.picture.height());
         let named = self
@@ -188,7 +217,9 @@ impl Originals {
                     && leak.frame == original.frame + 1
                     && (plane.width(), plane.height()) == size
             });
-        if let Some((original, plane)) = named {
+        if let Some((original, plane)) = named
+            && near(plane, &leak.picture, &original.display)
+        {
             return Some((original, plane, Placement::whole(plane, &leak.picture)));
         }
         let (index, found) = tracing::locate(&self.planes, &leak.picture)?;
@@ -198,6 +229,17 @@ impl Originals {
             found.placement,
         ))
     }
+}
+
+/// Whether a picture differs from an original of its size by no more than a mark does, which leaves a mean squared error
+/// of at most one squared level of the display and rounding.
+fn near(plane: &Plane, picture: &tracing::Picture, display: &Display) -> bool {
+    let pairs = plane.samples().iter().zip(picture.samples());
+    let squares: f64 = pairs
+        .map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2))
+        .sum();
+    let level = f64::from(display.range()) / 256.0;
+    squares / (plane.samples().len() as f64) <= level * level + 1.0
 }
 
 /// Exports of one bundle, and the key of their marks.

@@ -11,13 +11,12 @@ use harpo_protocol::identity::Credential;
 use harpo_protocol::sign::{Signed, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
-use super::leak::{Candidates, MAX_ORIGINAL_SAMPLES, Originals};
+use super::judge::VerifyKey;
+use super::leak::{Candidates, Originals};
+use super::picture::Picture;
 use crate::party::{self, PartyError};
 use crate::store::marks::BundleKeys;
 use crate::store::{Store, StoreError};
-
-/// Most exports that are listed.
-const LISTED: u32 = 100_000;
 
 /// Why records cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +42,16 @@ pub enum RecordError {
         "the originals have too many pixels to be searched at once; name the likely ones with --original"
     )]
     TooLarge,
+    /// Not what a producer attested.
+    #[error(
+        "{} is not an original of this study as a producer here attested it: its data set has another digest, and \
+         nothing can be proven with it",
+        path.display()
+    )]
+    NotOriginal {
+        /// Which.
+        path: PathBuf,
+    },
     /// A list does not verify.
     #[error(
         "the list of exports was not signed by the hospital that it names, or by none of this network"
@@ -134,7 +143,7 @@ impl Records {
     pub async fn list(&self) -> Result<ExportList, RecordError> {
         Ok(ExportList {
             hospital: self.hospital.clone(),
-            exports: self.store.exports(LISTED).await?,
+            exports: self.store.exports().await?,
         })
     }
 
@@ -200,39 +209,55 @@ impl Records {
             let dir = self.cache.join(keys.bundle.to_string());
             let held = self.store.cached(keys.bundle, &dir).await?;
             for instance in held.unwrap_or_default() {
-                add(&mut originals, keys.bundle, &instance.path)?;
+                add(&mut originals, keys.bundle, &read(&instance.path)?)?;
             }
         }
         Ok(originals)
     }
 
-    /// Originals of a study from elsewhere; they may be of any of its bundles.
+    /// Originals of a study from elsewhere, of whichever of its bundles attests them.
     ///
     /// # Errors
-    /// Database, disk, and [`RecordError::TooLarge`].
+    /// Database, disk, [`RecordError::NotOriginal`] for what no bundle attests, and [`RecordError::TooLarge`].
     pub async fn originals_from(
         &self,
         study: &str,
         files: &[PathBuf],
     ) -> Result<Originals, RecordError> {
         let mut originals = Originals::default();
-        for keys in self.keys_of(study).await? {
-            for path in files {
-                add(&mut originals, keys.bundle, path)?;
+        let bundles = self.keys_of(study).await?;
+        let keys: Vec<VerifyKey> = bundles
+            .iter()
+            .filter_map(|k| VerifyKey::new(k).ok())
+            .collect();
+        for path in files {
+            let file = read(path)?;
+            let refused = || RecordError::NotOriginal { path: path.clone() };
+            let picture = Picture::find(&file).map_err(|_| refused())?;
+            let attesting = keys.iter().filter(|key| key.attests(&picture, &file));
+            let mut attested = false;
+            for key in attesting {
+                add(&mut originals, key.bundle(), &file)?;
+                attested = true;
+            }
+            if !attested {
+                return Err(refused());
             }
         }
         Ok(originals)
     }
 }
 
-fn add(originals: &mut Originals, bundle: BundleId, path: &Path) -> Result<(), RecordError> {
-    let file = fs::read(path).map_err(|source| RecordError::Read {
+fn read(path: &Path) -> Result<Vec<u8>, RecordError> {
+    fs::read(path).map_err(|source| RecordError::Read {
         path: path.to_owned(),
         source,
-    })?;
-    originals.add(bundle, &file);
-    if originals.samples() > MAX_ORIGINAL_SAMPLES {
-        return Err(RecordError::TooLarge);
+    })
+}
+
+fn add(originals: &mut Originals, bundle: BundleId, file: &[u8]) -> Result<(), RecordError> {
+    match originals.add(bundle, file) {
+        true => Ok(()),
+        false => Err(RecordError::TooLarge),
     }
-    Ok(())
 }

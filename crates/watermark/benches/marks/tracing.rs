@@ -35,7 +35,7 @@ pub(super) fn measure(criterion: &mut Criterion) {
                 .expect("large enough")
         });
     });
-    let leaked = Picture::from(&marked);
+    let leaked = Picture::try_from(&marked).expect("few samples");
     let placement = Placement::whole(original, &leaked);
     let examine = || {
         let mut evidence = Evidence::default();

@@ -62,8 +62,25 @@ impl Picture {
     }
 }
 
-impl From<&Plane> for Picture {
-    fn from(plane: &Plane) -> Self {
+impl TryFrom<&Plane> for Picture {
+    type Error = TraceError;
+
+    /// The same samples, if they are not too many.
+    fn try_from(plane: &Plane) -> Result<Self, TraceError> {
+        if plane.samples().len() > MAX_PICTURE_SAMPLES {
+            return Err(TraceError::Shape {
+                width: plane.width(),
+                height: plane.height(),
+                samples: plane.samples().len(),
+            });
+        }
+        Ok(Self::of_original(plane))
+    }
+}
+
+impl Picture {
+    /// The samples of an original, however many.
+    pub(super) fn of_original(plane: &Plane) -> Self {
         let samples = plane
             .samples()
             .iter()

@@ -53,7 +53,7 @@ fn encoded(image: &image::RgbImage, format: ImageFormat) -> Vec<u8> {
 
 fn originals() -> Originals {
     let mut originals = Originals::default();
-    originals.add(BUNDLE, &slice(512));
+    assert!(originals.add(BUNDLE, &slice(512)));
     originals
 }
 
@@ -151,6 +151,71 @@ fn the_dicom_file_itself_names_who_took_it() {
     let exports: Vec<_> = (0..20).map(export).collect();
     let report = trace(&leaked, &originals(), &candidates(exports), 1000, 1e-6);
     assert_eq!(report.accused[0].user, "user-9");
+}
+
+/// The UIDs of two slices exchanged: the pixels say which is which.
+#[test]
+fn exchanged_uids_do_not_mislead() {
+    let first = slice(512);
+    let uid = Picture::find(&first).unwrap().sop_instance_uid;
+    // Another image of the same size: the slice upside down, under a UID of its own of the same length.
+    let mut second = first.clone();
+    let mut other = uid.clone().into_bytes();
+    let last = other.last_mut().unwrap();
+    *last = if *last == b'1' { b'2' } else { b'1' };
+    let other = String::from_utf8(other).unwrap();
+    rename(&mut second, &uid, &other);
+    let range = Picture::find(&second).unwrap().range();
+    let rows: Vec<u8> = second[range.clone()]
+        .chunks(1024)
+        .rev()
+        .flatten()
+        .copied()
+        .collect();
+    second[range].copy_from_slice(&rows);
+    let mut originals = Originals::default();
+    assert!(originals.add(BUNDLE, &first) && originals.add(BUNDLE, &second));
+    let exports: Vec<_> = (0..20).map(export).collect();
+    for (file, from, to) in [(&first, &uid, &other), (&second, &other, &uid)] {
+        let mut file = file.clone();
+        Tracing::new(&KEY, export(4).1.taker())
+            .mark(&mut file)
+            .unwrap();
+        rename(&mut file, from, to);
+        let leaked = Leaked::read("leak.dcm", &file).unwrap();
+        assert_eq!(leaked[0].sop_instance_uid.as_ref(), Some(to));
+        let report = trace(&leaked, &originals, &candidates(exports.clone()), 0, 1e-6);
+        assert_eq!(report.seen[0].sop_instance_uid.as_ref(), Some(from));
+        assert_eq!(report.accused[0].user, "user-4", "{report:?}");
+    }
+}
+
+fn rename(file: &mut [u8], from: &str, to: &str) {
+    let places: Vec<usize> = (0..=file.len() - from.len())
+        .filter(|at| file[*at..].starts_with(from.as_bytes()))
+        .collect();
+    for at in places {
+        file[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+}
+
+#[test]
+fn a_picture_of_too_many_pixels_is_refused_before_it_is_decoded() {
+    let mut huge = encoded(&image::RgbImage::new(20, 20), ImageFormat::Png);
+    huge[16..24].copy_from_slice(&[0, 0, 0x40, 0, 0, 0, 0x40, 0]);
+    // The checksum of the head, which decoders compare first.
+    let sum = crc(&huge[12..29]);
+    huge[29..33].copy_from_slice(&sum.to_be_bytes());
+    let refused = Leaked::read("huge.png", &huge);
+    assert!(matches!(refused, Err(LeakError::TooLarge)), "{refused:?}");
+}
+
+/// CRC-32 as PNG has it.
+fn crc(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, _| (crc >> 1) ^ if crc & 1 == 1 { 0xEDB8_8320 } else { 0 };
+    !bytes
+        .iter()
+        .fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use harpo_gateway::content::leak::{Leaked, Named, Report, trace};
+use harpo_gateway::content::leak::{Leaked, MAX_LEAKED_SAMPLES, Named, Report, trace};
 use harpo_gateway::content::records::{ExportList, Records};
 use harpo_gateway::dicom::{Limits, inspect};
 use serde_json::json;
@@ -19,10 +19,10 @@ pub(crate) struct Trace {
     files: Vec<PathBuf>,
     #[command(flatten)]
     gateway: Gateway,
-    /// The study; without it, the one that a leaked DICOM file names, or else each that was exported
+    /// The study; without it, the one that a leaked DICOM file names first, then each that was exported
     #[arg(long, value_name = "UID")]
     study: Option<String>,
-    /// Originals, in place of the local copies of the study; several times for several
+    /// Originals as attested, in place of the local copies of the study; several times for several
     #[arg(long, value_name = "FILE")]
     original: Vec<PathBuf>,
     /// Exports of another hospital, as its `harpo gateway exports --json` prints them
@@ -58,12 +58,24 @@ impl Trace {
             let name = path.display().to_string();
             let bytes = read(path)?;
             leaked.extend(Leaked::read(&name, &bytes).with_context(|| name.clone())?);
+            if leaked.iter().map(Leaked::samples).sum::<usize>() > MAX_LEAKED_SAMPLES {
+                bail!(
+                    "{name} and those before it have too many pixels to be traced at once; trace fewer"
+                );
+            }
             named = named
                 .or_else(|| Some(inspect(&bytes, &Limits::default()).ok()?.study_instance_uid));
         }
-        let studies = match self.study.clone().or(named) {
+        let studies = match self.study.clone() {
             Some(study) => vec![study],
-            None => records.exported_studies(&lists).await?,
+            // What a leaked file says of itself is tried first, and may be false.
+            None => {
+                let exported = records.exported_studies(&lists).await?;
+                let others = exported
+                    .into_iter()
+                    .filter(|study| named.as_ref() != Some(study));
+                named.clone().into_iter().chain(others).collect()
+            }
         };
         let report = self.search(&records, &studies, &lists, &leaked).await?;
         match self.json {

@@ -40,7 +40,7 @@ pub(super) struct Features {
 impl Features {
     pub(super) fn of_plane(plane: &Plane) -> Self {
         let factor = (plane.width().max(plane.height()) as f64 / SIDE as f64).max(1.0);
-        let picture = Picture::from(plane);
+        let picture = Picture::of_original(plane);
         let reduce = |side: usize| ((side as f64 / factor).round() as usize).clamp(1, SIDE);
         let (width, height) = (reduce(plane.width()), reduce(plane.height()));
         Self {

@@ -51,7 +51,7 @@ impl Level {
 
     /// The same of an original.
     pub(super) fn of_plane(plane: &Plane, side: usize) -> Self {
-        Self::of_picture(&Picture::from(plane), side)
+        Self::of_picture(&Picture::of_original(plane), side)
     }
 
     /// What the original says of every pixel: tone first, then resampling. The other order would move
