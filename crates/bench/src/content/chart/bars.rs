@@ -34,7 +34,7 @@ pub(super) fn compression(report: &Report) -> Result<Option<String>> {
             let bundle = |name: &str, ratio: f64, speed: f64, colour| Bar {
                 name: name.to_owned(),
                 value: ratio,
-                figure: format!("{ratio:.2}   {speed:.0} MB/s"),
+                figure: format!("{ratio:.2} at {speed:.0} MB/s"),
                 colour,
             };
             let mut bars = vec![
