@@ -33,6 +33,8 @@ pub(super) struct Choices {
     /// Errors that tables may still be made for.
     budget: usize,
     exhausted: bool,
+    /// Only bits are wanted: the rest of the tables is not copied.
+    judging: bool,
     /// One more than the index of a header; 0 where the table was not made yet.
     known: Vec<u16>,
     headers: Vec<Header>,
@@ -68,6 +70,7 @@ impl Choices {
             max: i32::from(max),
             budget: area + SPARE,
             exhausted: false,
+            judging: false,
             known: vec![0; CLASSES << 9],
             headers: Vec::new(),
             // Place 0 stays.
@@ -75,6 +78,15 @@ impl Choices {
             columns: vec![STILL],
             bits: vec![0.0],
             pairs: Vec::new(),
+        }
+    }
+
+    /// As [`Choices::new`], to ask for [`Choices::bits`] alone: many schemes are judged for one
+    /// that is used.
+    pub(super) fn judging(scheme: Scheme, max: u16, area: usize) -> Self {
+        Self {
+            judging: true,
+            ..Self::new(scheme, max, area)
         }
     }
 
@@ -195,12 +207,16 @@ impl Choices {
     }
 
     fn append(&mut self, table: &Table) {
-        let (start, first) = (self.rows.len() as u32, self.pairs.len() as u32);
+        let (start, first) = (self.bits.len() as u32, self.pairs.len() as u32);
         self.headers.push(Header {
             start,
             count: table.bits.len() as u32,
             below: i32::from(table.below),
         });
+        self.bits.extend(&table.bits);
+        if self.judging {
+            return;
+        }
         let still = |i: u16| {
             let pair = table.pairs.get(usize::from(i));
             pair.is_some_and(|pair| {
@@ -220,7 +236,6 @@ impl Choices {
         });
         self.columns.extend(columns);
         self.columns.resize(self.rows.len(), VOID);
-        self.bits.extend(&table.bits);
         self.bits.resize(self.rows.len(), 0.0);
         self.pairs.extend(&table.pairs);
     }

@@ -174,7 +174,7 @@ impl Sampling {
 
     /// Bits that the colour takes under a scheme, by class; judged by every `step`th sample.
     pub(super) fn capacity(&self, scheme: &Scheme, step: usize) -> [f64; CLASSES] {
-        let mut choices = Choices::new(*scheme, self.max, self.area);
+        let mut choices = Choices::judging(*scheme, self.max, self.area);
         let mut bits = [0.0; CLASSES];
         for &(centre, context, sample) in self.seen.iter().step_by(step) {
             let place = choices.place(centre, context, sample);
