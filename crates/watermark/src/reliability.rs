@@ -83,7 +83,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Altered {
     /// Whom the header names; not proven unless some block fits.
-    pub identity: Option<Identity>,
+    pub identity: Identity,
     /// The grid.
     pub grid: Grid,
     /// Every block whose tag does not fit, row by row. All of them: another key, or a header that
@@ -212,7 +212,7 @@ pub fn verify(image: &mut [Plane], key: &MarkKey) -> Verdict {
         });
     }
     Verdict::Altered(Altered {
-        identity: Some(identity),
+        identity,
         grid: layout.grid,
         blocks: bad
             .into_iter()

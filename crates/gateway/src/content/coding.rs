@@ -10,12 +10,12 @@ mod encode;
 mod tests;
 
 use harpo_codec::Shape;
-use harpo_protocol::domain::sha256;
 use harpo_protocol::id::{BundleId, Digest, PartyId};
 use harpo_protocol::secret::MarkKey;
 use harpo_watermark::Plane;
 use harpo_watermark::reliability::{Identity, Message};
 
+use crate::content::export::instance_id;
 use crate::content::picture::Picture;
 
 pub use decode::{DecodeError, Decoded, decode};
@@ -92,21 +92,12 @@ impl Marker {
             identity: Identity {
                 origin: self.origin.0,
                 bundle: self.bundle.0,
-                instance: instance(sop_instance_uid),
+                instance: instance_id(sop_instance_uid),
                 frame,
             },
             statement: self.statement.0,
         }
     }
-}
-
-/// How marks name an instance: the first half of the SHA-256 of its UID.
-#[must_use]
-pub fn instance(sop_instance_uid: &str) -> [u8; 16] {
-    let digest = sha256(sop_instance_uid.as_bytes()).0;
-    let mut half = [0; 16];
-    half.copy_from_slice(&digest[..16]);
-    half
 }
 
 /// Codes planes behind `out`. False, with `out` as it was, if they cannot be.

@@ -10,6 +10,7 @@ use harpo_gateway::content::records::{ExportList, Records};
 use harpo_gateway::dicom::{Limits, inspect};
 use serde_json::json;
 
+use super::super::say::say;
 use super::{Gateway, read};
 
 #[derive(Debug, Args)]
@@ -141,39 +142,39 @@ fn print(report: &Report) {
             frame => format!(", frame {frame}"),
         };
         match (&seen.problem, &seen.sop_instance_uid) {
-            (Some(problem), _) => println!("{}{frame}: {problem}", seen.file),
-            (None, Some(uid)) => println!(
+            (Some(problem), _) => say(format_args!("{}{frame}: {problem}", seen.file)),
+            (None, Some(uid)) => say(format_args!(
                 "{}{frame}: shows instance {uid}, {} marked places of it",
                 seen.file, seen.chips
-            ),
+            )),
             (None, None) => {}
         }
     }
-    println!("{} users compared", report.candidates);
+    say(format_args!("{} users compared", report.candidates));
     for named in &report.accused {
-        println!("EXPORTED BY {}", who(named));
+        say(format_args!("EXPORTED BY {}", who(named)));
         for occasion in &named.exports {
             let export = &occasion.export;
-            println!(
+            say(format_args!(
                 "    {}  as {}, for {}, export {}",
                 export.at, export.requester.role, export.requester.purpose, occasion.id
-            );
+            ));
         }
-        println!(
+        say(format_args!(
             "    an innocent user's copy fits as well with a probability of at most 10^{:.1}; confidence {}",
             named.log10_p,
             confidence(named.confidence)
-        );
+        ));
     }
     if report.accused.is_empty() {
-        println!("nobody can be accused");
+        say(format_args!("nobody can be accused"));
     }
     if let Some(next) = &report.next {
-        println!(
+        say(format_args!(
             "next, not accused: {}; fits by chance with a probability of up to 10^{:.1}",
             who(next),
             next.log10_p
-        );
+        ));
     }
 }
 
