@@ -52,6 +52,8 @@ fn measure(plan: &Plan) -> Result<Report> {
     let progress = Progress::new();
     progress.say("reading images");
     let images = read(plan)?;
+    // Before anything else is marked, sealed or coded.
+    let mark_cold_mpix_per_s = reliability::cold(&reliability::slices(&images));
     let (peers, peers_missing) = match Peers::start() {
         Ok(peers) => (Some(peers), None),
         Err(error) => (None, Some(format!("{error:#}"))),
@@ -75,7 +77,8 @@ fn measure(plan: &Plan) -> Result<Report> {
         reliability: hidden.gains,
         reliability_schemes: hidden.rates,
         reliability_mark: hidden.marks,
-        mark_mpix_per_s: hidden.speed.rate.mark,
+        mark_mpix_per_s: hidden.whole.or(hidden.speed.rate.mark),
+        mark_cold_mpix_per_s,
         mark_speed: hidden.speed,
         localisation,
         tracing: traced.rows,

@@ -28,6 +28,35 @@ pub(crate) struct EvidenceRow {
     /// The most suspicious of them: base-10 logarithm of the bound on the probability that a given innocent scores
     /// as high. Of n innocents one reaches −log10 n, if the bound is tight.
     pub(crate) least_log10_p: f64,
+    pub(crate) tails: Vec<Tail>,
+}
+
+/// Innocents that look as guilty as chance makes one in so many.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Tail {
+    pub(crate) log10_p: f64,
+    pub(crate) innocents: usize,
+    /// What the bound allows, on average.
+    pub(crate) expected_at_most: f64,
+}
+
+impl Tail {
+    /// Whether chance explains as many: five standard deviations above what is allowed, and a few for rare ones.
+    fn within_bound(&self) -> bool {
+        self.innocents as f64 <= self.expected_at_most + 5.0 * self.expected_at_most.sqrt() + 3.0
+    }
+}
+
+/// Probabilities, as base-10 logarithms, whose tails are counted: where a bound that does not hold would show.
+const TAILS: [f64; 3] = [-2.0, -3.0, -4.0];
+
+fn tails(counts: [usize; TAILS.len()], trials: usize) -> Vec<Tail> {
+    let tail = |(log10_p, innocents)| Tail {
+        log10_p,
+        innocents,
+        expected_at_most: trials as f64 * 10f64.powf(log10_p),
+    };
+    TAILS.into_iter().zip(counts).map(tail).collect()
 }
 
 /// All of them.
@@ -40,6 +69,10 @@ pub(crate) struct Figures {
     pub(crate) least_log10_p: f64,
     /// What the bound allows in as many trials.
     pub(crate) expected_at_most: f64,
+    /// Of all kinds of evidence together.
+    pub(crate) tails: Vec<Tail>,
+    /// Whether every tail of every kind of evidence is as thin as the bound says.
+    pub(crate) within_bound: bool,
     pub(crate) evidence: Vec<EvidenceRow>,
 }
 
@@ -69,39 +102,54 @@ pub(crate) fn measure(
         limit_log10_p: (FALSE_ACCUSATION / LIST).log10(),
         least_log10_p: rows.iter().map(|row| row.least_log10_p).fold(0.0, f64::min),
         expected_at_most: trials as f64 * FALSE_ACCUSATION / LIST,
+        tails: tails(
+            std::array::from_fn(|place| rows.iter().map(|row| row.tails[place].innocents).sum()),
+            trials,
+        ),
+        within_bound: rows
+            .iter()
+            .all(|row| row.tails.iter().all(Tail::within_bound)),
         evidence: rows,
     }))
 }
 
 fn row(evidence: &'static str, leak: &Leak, number: u64, innocents: usize) -> EvidenceRow {
     let batches = innocents.div_ceil(BATCH);
-    let found: Vec<(usize, f64)> = (0..batches)
+    let found: Vec<(usize, f64, [usize; TAILS.len()])> = (0..batches)
         .into_par_iter()
         .map(|batch| {
             let mut rng = ChaCha8Rng::seed_from_u64(number << 32 | batch as u64);
             let count = BATCH.min(innocents - batch * BATCH);
-            let exports = (0..count).map(|_| {
+            let export = |_| {
                 let mut name = [0; 32];
                 rng.fill_bytes(&mut name);
                 ExportId(name)
-            });
+            };
+            let exports: Vec<ExportId> = (0..count).map(export).collect();
+            let bounds = leak
+                .tracer
+                .log10_p(leak.evidence(), exports.iter().copied());
+            let tails = TAILS.map(|tail| bounds.iter().filter(|p| **p <= tail).count());
+            let least = bounds.iter().copied().fold(0.0, f64::min);
             // The batch is longer than a list, and its limit as much wider.
             let limit = Limit {
                 false_accusation: FALSE_ACCUSATION * count as f64 / LIST,
                 candidates: count as u64,
             };
             match leak.tracer.accuse(leak.evidence(), exports, &limit) {
-                Verdict::Nobody { best } => (0, best.map_or(0.0, |suspect| suspect.log10_p)),
-                Verdict::Accused { accusations, .. } => {
-                    (accusations.len(), accusations[0].suspect.log10_p)
-                }
+                Verdict::Nobody { .. } => (0, least, tails),
+                Verdict::Accused { accusations, .. } => (accusations.len(), least, tails),
             }
         })
         .collect();
     EvidenceRow {
         evidence,
         trials: innocents,
-        accused: found.iter().map(|(accused, _)| accused).sum(),
-        least_log10_p: found.iter().map(|(_, p)| *p).fold(0.0, f64::min),
+        accused: found.iter().map(|(accused, _, _)| accused).sum(),
+        least_log10_p: found.iter().map(|(_, p, _)| *p).fold(0.0, f64::min),
+        tails: tails(
+            std::array::from_fn(|place| found.iter().map(|(_, _, counts)| counts[place]).sum()),
+            innocents,
+        ),
     }
 }

@@ -23,10 +23,12 @@ use alter::{Alteration, Canvas};
 pub(crate) struct Counts {
     /// Alterations.
     pub(crate) planted: usize,
-    /// Those after which the image was found altered.
-    pub(crate) found: usize,
     /// Those of which exactly the blocks with a changed sample were named: no more, no fewer.
-    pub(crate) located: usize,
+    pub(crate) found: usize,
+    /// Those after which the image was not taken for authentic, wherever it was said to be altered.
+    pub(crate) noticed: usize,
+    /// Those after which no mark was read, so that nothing was located.
+    pub(crate) unreadable: usize,
     /// Blocks that were named.
     pub(crate) blocks_named: usize,
     /// Those of them in which a sample was changed.
@@ -37,7 +39,8 @@ impl AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         self.planted += other.planted;
         self.found += other.found;
-        self.located += other.located;
+        self.noticed += other.noticed;
+        self.unreadable += other.unreadable;
         self.blocks_named += other.blocks_named;
         self.blocks_right += other.blocks_right;
     }
@@ -140,9 +143,12 @@ fn check(marked: &[Plane], mut altered: Vec<Plane>) -> Counts {
     let width = marked[0].width();
     match reliability::verify(&mut altered, &key()) {
         Verdict::Authentic(_) => return counts,
-        Verdict::Unmarked => counts.found = 1,
+        Verdict::Unmarked => {
+            counts.noticed = 1;
+            counts.unreadable = 1;
+        }
         Verdict::Altered(altered) => {
-            counts.found = 1;
+            counts.noticed = 1;
             counts.blocks_named = altered.blocks.len();
             let touched = |block: &&Block| samples(block, width).any(|index| changed[index]);
             counts.blocks_right = altered.blocks.iter().filter(touched).count();
@@ -156,7 +162,7 @@ fn check(marked: &[Plane], mut altered: Vec<Plane>) -> Counts {
                 left[index] = false;
             }
             let complete = !left.contains(&true);
-            counts.located = usize::from(complete && counts.blocks_right == counts.blocks_named);
+            counts.found = usize::from(complete && counts.blocks_right == counts.blocks_named);
         }
     }
     counts

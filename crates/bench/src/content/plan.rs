@@ -71,7 +71,7 @@ impl Plan {
             codec_samples: if quick { 1 << 18 } else { 4 << 20 },
             codec_rounds: if quick { 2 } else { 5 },
             distortion_images: if quick { 1 } else { 6 },
-            distortion_samples: if quick { 1 << 17 } else { 1 << 20 },
+            distortion_samples: if quick { 384 * 384 } else { 1 << 20 },
             altered_images: if quick { 2 } else { 8 },
             alterations: if quick { 4 } else { 12 },
             trials: if quick { 4 } else { 20 },

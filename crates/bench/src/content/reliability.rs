@@ -18,10 +18,12 @@ pub(crate) use mark::{key, marked};
 pub(crate) use rates::{GainRow, RateRow, centre};
 #[cfg(test)]
 pub(crate) use speed::Rate;
-pub(crate) use speed::Speed;
+pub(crate) use speed::{Speed, cold, slices};
 
 /// Smaller images are left out: what a decoder must be told would be a good part of the payload.
 const LEAST_SAMPLES: usize = 128 * 128;
+/// Where there are images of this size, smaller ones are left out for the same reason.
+const FAIR_SAMPLES: usize = 256 * 256;
 
 /// All that was measured.
 #[derive(Debug, Clone, Serialize)]
@@ -33,6 +35,8 @@ pub(crate) struct Reliability {
     /// The mark as it is used.
     pub(crate) marks: Vec<MarkRow>,
     pub(crate) speed: Speed,
+    /// Of whole CT slices, warm; million pixels a second.
+    pub(crate) whole: Option<f64>,
 }
 
 /// Rates on all cores, speed on one.
@@ -61,6 +65,7 @@ pub(crate) fn measure(plan: &Plan, images: &Images, progress: &Progress) -> Resu
         rates,
         marks,
         speed: speed::measure(&timed, plan.rounds)?,
+        whole: speed::whole(&speed::slices(images), plan.rounds)?,
     })
 }
 
@@ -72,6 +77,10 @@ pub(crate) fn choose<'a>(group: &Group<'a>, wanted: usize) -> Vec<&'a Image> {
         if samples >= LEAST_SAMPLES && distinct.iter().all(|other| other.planes != image.planes) {
             distinct.push(image);
         }
+    }
+    let fair = |image: &&Image| image.planes[0].samples().len() >= FAIR_SAMPLES;
+    if distinct.iter().any(fair) {
+        distinct.retain(fair);
     }
     let distinct = Group {
         images: distinct,

@@ -32,8 +32,10 @@ pub(crate) struct Report {
     pub(crate) reliability_schemes: Vec<reliability::RateRow>,
     /// The reliability mark as it is used.
     pub(crate) reliability_mark: Vec<reliability::MarkRow>,
-    /// Megapixels a second and core that are marked.
+    /// Megapixels a second and core that are marked: of whole CT slices, warm; of all images where there are none.
     pub(crate) mark_mpix_per_s: Option<f64>,
+    /// The same of the first mark of the process.
+    pub(crate) mark_cold_mpix_per_s: Option<f64>,
     pub(crate) mark_speed: reliability::Speed,
     pub(crate) localisation: Localisation,
     pub(crate) tracing: Vec<tracing::Row>,

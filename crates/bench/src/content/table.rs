@@ -155,6 +155,9 @@ fn rates(report: &Report) -> String {
         let mut gains = vec!["gain over Sachnev".to_owned()];
         gains.extend(ours.iter().map(|row| decibels(row.gain_over_sachnev_db)));
         table.row(gains);
+        let mut least = vec!["least of an image".to_owned()];
+        least.extend(ours.iter().map(|row| decibels(row.least_gain_db)));
+        table.row(least);
         out.push_str(&table.text());
         let exact = schemes
             .iter()
@@ -216,7 +219,13 @@ fn localisation(report: &Report) -> String {
     let found = &report.localisation;
     let mut table = Table::new(
         "Planted alterations of marked images",
-        &["alteration", "planted", "found", "located exactly"],
+        &[
+            "alteration",
+            "planted",
+            "noticed",
+            "found exactly",
+            "unreadable",
+        ],
     );
     let mut names: Vec<&str> = Vec::new();
     for row in &found.rows {
@@ -226,12 +235,13 @@ fn localisation(report: &Report) -> String {
     }
     for name in names {
         let rows = found.rows.iter().filter(|row| row.alteration == name);
-        let sums = rows.fold([0; 3], |sums, row| {
+        let sums = rows.fold([0; 4], |sums, row| {
             let counts = &row.counts;
             [
                 sums[0] + counts.planted,
-                sums[1] + counts.found,
-                sums[2] + counts.located,
+                sums[1] + counts.noticed,
+                sums[2] + counts.found,
+                sums[3] + counts.unreadable,
             ]
         });
         let mut cells = vec![name.to_owned()];
@@ -241,10 +251,10 @@ fn localisation(report: &Report) -> String {
     let mut out = table.text();
     let _ = writeln!(
         out,
-        "  all: {} planted, {} found, {} located; {} untouched images, {} of them found altered",
+        "  all: {} planted, {} noticed, {} found exactly; {} untouched images, {} of them found altered",
         found.counts.planted,
+        found.counts.noticed,
         found.counts.found,
-        found.counts.located,
         found.untouched,
         found.falsely_altered
     );
@@ -313,17 +323,30 @@ fn accusations(report: &Report) -> String {
     };
     let mut table = Table::new(
         "Innocents held against real evidence",
-        &["evidence", "innocents", "accused", "least log10 p"],
+        &[
+            "evidence",
+            "innocents",
+            "accused",
+            "p ≤ 1e-2",
+            "1e-3",
+            "1e-4",
+            "least log10 p",
+        ],
     );
     for row in &figures.evidence {
-        table.row(vec![
+        let mut cells = vec![
             row.evidence.to_owned(),
             row.trials.to_string(),
             row.accused.to_string(),
-            format!("{:.1}", row.least_log10_p),
-        ]);
+        ];
+        cells.extend(row.tails.iter().map(|tail| tail.innocents.to_string()));
+        cells.push(format!("{:.1}", row.least_log10_p));
+        table.row(cells);
     }
     let mut out = table.text();
+    if !figures.within_bound {
+        out.push_str("  MORE innocents look guilty than the bound allows\n");
+    }
     let _ = writeln!(
         out,
         "  all: {} innocents, {} accused; accused from log10 p = {:.1}, the most suspicious has {:.1}; the bound allows {:.4}",

@@ -4,9 +4,9 @@ mod attack;
 mod study;
 
 use anyhow::{Context, Result};
+use harpo_watermark::Plane;
 use harpo_watermark::tracing::{
-    Codeword, Evidence, ExportId, ImageId, Limit, Picture, Registration, TraceKey, Tracer, Verdict,
-    register, ssim,
+    Codeword, Evidence, ExportId, ImageId, Limit, Picture, TraceKey, Tracer, Verdict, locate, ssim,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -18,7 +18,7 @@ use super::plan::Plan;
 use crate::clock::{Samples, timed};
 use crate::progress::Progress;
 use attack::{ATTACKS, Attack};
-use study::{Slice, Study};
+use study::Study;
 
 /// Exports of a study that a leak is tried against, those of the leak among them.
 const CANDIDATES: usize = 1000;
@@ -188,6 +188,7 @@ fn leak(study: &Study<'_>, attack: &Attack, rng: &mut ChaCha8Rng) -> Result<Leak
         .iter()
         .map(|export| Codeword::derive(&tracer, export))
         .collect();
+    let originals = study.originals();
     let mut evidence = [const { None }; EARLY.len() + 1];
     let mut sum = Evidence::default();
     for (number, slice) in study.slices.iter().enumerate() {
@@ -201,7 +202,7 @@ fn leak(study: &Study<'_>, attack: &Attack, rng: &mut ChaCha8Rng) -> Result<Leak
             })
             .collect::<Result<Vec<_>>>()?;
         let seen = attack.apply(&copies, slice.window, slice.sigma, rng)?;
-        examine(&tracer, slice, &image, &seen, &mut sum)?;
+        examine(&tracer, study, &originals, &seen, &mut sum)?;
         if let Some(early) = EARLY.iter().position(|count| *count == number + 1) {
             evidence[early] = Some(sum.clone());
         }
@@ -214,21 +215,21 @@ fn leak(study: &Study<'_>, attack: &Attack, rng: &mut ChaCha8Rng) -> Result<Leak
     })
 }
 
-/// Finds where the picture lies in the original, and adds what it says; nothing where it is not found.
+/// Finds which slice of the study the picture shows and where, and adds what it says; nothing where it is not found.
 fn examine(
     tracer: &Tracer,
-    slice: &Slice<'_>,
-    image: &ImageId,
+    study: &Study<'_>,
+    originals: &[Plane],
     seen: &Picture,
     evidence: &mut Evidence,
 ) -> Result<()> {
-    if let Some(Registration { placement, .. }) = register(slice.plane, seen) {
+    if let Some((number, found)) = locate(originals, seen) {
         tracer.examine(
-            slice.plane,
-            image,
-            &slice.display,
+            &originals[number],
+            &image_id(number),
+            &study.slices[number].display,
             seen,
-            &placement,
+            &found.placement,
             evidence,
         )?;
     }
@@ -329,15 +330,16 @@ pub(crate) fn evidence(images: &Images, slices: usize) -> Result<Vec<(&'static s
 /// The originals themselves with noise, as if nobody had exported them.
 fn untouched(study: &Study<'_>, rng: &mut ChaCha8Rng) -> Result<Leak> {
     let tracer = Tracer::new(&TraceKey::new(bytes(rng)));
+    let originals = study.originals();
     let mut sum = Evidence::default();
-    for (number, slice) in study.slices.iter().enumerate() {
+    for slice in &study.slices {
         let noisy = Attack {
             noise: 1.0,
             ..ATTACKS[0]
         };
         let original = [slice.plane.clone()];
         let seen = noisy.apply(&original, slice.window, slice.sigma, rng)?;
-        examine(&tracer, slice, &image_id(number), &seen, &mut sum)?;
+        examine(&tracer, study, &originals, &seen, &mut sum)?;
     }
     Ok(Leak {
         tracer,

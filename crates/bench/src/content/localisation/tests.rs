@@ -24,7 +24,7 @@ fn alterations_are_found_where_they_are_and_nowhere_else() {
                 _ => assert!((1..=256).contains(&count)),
             }
             let counts = check(&marked_planes, altered);
-            assert_eq!((counts.planted, counts.found, counts.located), (1, 1, 1));
+            assert_eq!((counts.planted, counts.noticed, counts.found), (1, 1, 1));
             assert!(counts.blocks_named > 0 && counts.blocks_named == counts.blocks_right);
         }
     }
@@ -36,15 +36,15 @@ fn what_was_not_altered_is_not_found() {
     let (marked, _) = marked(&planes, 1).unwrap();
     let counts = check(&marked, marked.clone());
     assert_eq!(
-        (counts.found, counts.located, counts.blocks_named),
+        (counts.noticed, counts.found, counts.blocks_named),
         (0, 0, 0)
     );
 }
 
 #[test]
-fn an_image_that_lost_its_mark_is_found_but_not_located() {
+fn an_image_that_lost_its_mark_is_noticed_but_not_found() {
     let planes = synthetic::image(Modality::Us, 2, 0);
     let (marked, _) = marked(&planes, 1).unwrap();
     let counts = check(&marked, planes);
-    assert_eq!((counts.found, counts.located), (1, 0));
+    assert_eq!((counts.noticed, counts.unreadable, counts.found), (1, 1, 0));
 }

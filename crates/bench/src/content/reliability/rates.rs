@@ -25,8 +25,14 @@ pub(crate) struct GainRow {
     /// Of the mean square error over the images that had room, each in units of its peak,
     /// 2^BitsStored − 1.
     pub(crate) psnr_db: Option<f64>,
-    /// Over the images that had room with both schemes.
+    /// Images that had room with both schemes: what gains are of.
+    pub(crate) compared: usize,
+    /// The mean of these images' gains, each the difference of two PSNRs of that image.
     pub(crate) gain_over_sachnev_db: Option<f64>,
+    /// The middle one of these gains.
+    pub(crate) median_gain_db: Option<f64>,
+    /// The least of these gains.
+    pub(crate) least_gain_db: Option<f64>,
     pub(crate) mse: Option<f64>,
     pub(crate) largest_error: u16,
     /// Whether payload and original came back exactly, wherever there was room.
@@ -150,29 +156,46 @@ pub(super) fn gains(group: &Group<'_>, curves: &[Curve]) -> Vec<GainRow> {
     let rows = rates(group, curves);
     let ours = rows.into_iter().filter(|row| row.scheme == OURS);
     ours.enumerate()
-        .map(|(place, row)| GainRow {
-            modality: row.modality,
-            synthetic: row.synthetic,
-            bpp: row.bpp,
-            images: row.images,
-            carried: row.carried,
-            psnr_db: row.psnr_db,
-            gain_over_sachnev_db: gain(curves, place),
-            mse: row.mse,
-            largest_error: row.largest_error,
-            exact: row.exact,
+        .map(|(place, row)| {
+            let gains = image_gains(curves, place);
+            GainRow {
+                modality: row.modality,
+                synthetic: row.synthetic,
+                bpp: row.bpp,
+                images: row.images,
+                carried: row.carried,
+                psnr_db: row.psnr_db,
+                compared: gains.len(),
+                gain_over_sachnev_db: (!gains.is_empty())
+                    .then(|| gains.iter().sum::<f64>() / gains.len() as f64),
+                median_gain_db: median(&gains),
+                least_gain_db: gains.first().copied(),
+                mse: row.mse,
+                largest_error: row.largest_error,
+                exact: row.exact,
+            }
         })
         .collect()
 }
 
-/// The difference of two PSNRs over the same images.
-fn gain(curves: &[Curve], place: usize) -> Option<f64> {
-    let over = |scheme: &'static str, other: &'static str| {
-        let both = points_of(curves, scheme, place)
-            .filter(|(image, _)| points_of(curves, other, place).any(|(also, _)| also == *image));
-        Mean::of(both.map(|(_, point)| point.change)).psnr_db()
-    };
-    Some(over(OURS, REFERENCE)? - over(REFERENCE, OURS)?)
+/// The difference of two PSNRs of each image that had room with both schemes, the least first.
+fn image_gains(curves: &[Curve], place: usize) -> Vec<f64> {
+    let psnr = |change: Change| Mean::of([change].into_iter()).psnr_db();
+    let mut gains: Vec<f64> = points_of(curves, OURS, place)
+        .filter_map(|(image, ours)| {
+            let (_, other) =
+                points_of(curves, REFERENCE, place).find(|(also, _)| *also == image)?;
+            Some(psnr(ours.change)? - psnr(other.change)?)
+        })
+        .collect();
+    gains.sort_by(f64::total_cmp);
+    gains
+}
+
+/// The middle one of sorted values, or the mean of the middle two.
+fn median(sorted: &[f64]) -> Option<f64> {
+    let (low, high) = (sorted.len().checked_sub(1)? / 2, sorted.len() / 2);
+    Some((sorted[low] + sorted[high]) / 2.0)
 }
 
 /// Images with room, and what happened to them.

@@ -5,7 +5,7 @@ use harpo_watermark::reliability::{self, Verdict};
 use harpo_watermark::reversible::{self, Frozen};
 use serde::Serialize;
 
-use super::super::images::{Group, Image, Modality};
+use super::super::images::{Group, Image, Images, Modality};
 use super::carrier;
 use super::mark::{key, marked, message};
 use crate::clock::{Samples, timed};
@@ -71,6 +71,41 @@ pub(super) fn measure(groups: &[(Group<'_>, Vec<&Image>)], rounds: usize) -> Res
         rows: rows.collect(),
         rate: rate(times.iter().flatten()),
     })
+}
+
+/// Whole images of at least as many pixels say how fast marking is.
+const WHOLE: usize = 512 * 512;
+/// As many of them.
+const WHOLE_IMAGES: usize = 4;
+
+/// Whole CT slices, real ones first.
+pub(crate) fn slices(images: &Images) -> Vec<&Image> {
+    let groups = [false, true].map(|synthetic| images.group(Modality::Ct, synthetic).images);
+    let large = groups.into_iter().flatten();
+    large
+        .filter(|image| image.planes[0].samples().len() >= WHOLE)
+        .take(WHOLE_IMAGES)
+        .collect()
+}
+
+/// Million pixels a second of marks put on these images, the middle one of the rounds of each; warm,
+/// because each visit has marked the image before it is timed. `None` if there are none.
+pub(crate) fn whole(images: &[&Image], rounds: usize) -> Result<Option<f64>> {
+    let mut times: Vec<Times> = images.iter().map(|_| Times::default()).collect();
+    for _ in 0..rounds {
+        for (image, times) in images.iter().zip(&mut times) {
+            visit(image, times)?;
+        }
+    }
+    Ok(rate(times.iter()).mark)
+}
+
+/// The same of the first mark that a process puts on; to be called before any other.
+pub(crate) fn cold(images: &[&Image]) -> Option<f64> {
+    let image = images.first()?;
+    let (marked, seconds) = timed(|| marked(&image.planes, 0));
+    let pixels = image.planes[0].samples().len() as f64;
+    marked.ok().map(|_| pixels / 1e6 / seconds)
 }
 
 /// Pixels of all images over the sum of their middle times.

@@ -86,6 +86,7 @@ fn every_scheme_gets_a_row_at_each_rate_and_what_was_carried_came_back() {
     };
     let gain = gains[1].gain_over_sachnev_db.unwrap();
     assert!((gain - (of("Harpo", 0.1) - of("Sachnev", 0.1))).abs() < 1e-9);
+    assert_eq!((gains[1].least_gain_db, gains[1].compared), (Some(gain), 1));
 }
 
 #[test]
@@ -100,4 +101,6 @@ fn the_mark_comes_off_and_is_timed() {
     let speed = speed::measure(&[(group, images)], 1).unwrap();
     assert!(speed.rate.mark.is_some_and(|rate| rate > 0.0));
     assert_eq!(speed.rows.len(), 1);
+    // Small images do not say how fast whole ones are marked.
+    assert_eq!(speed::whole(&[], 1).unwrap(), None);
 }

@@ -27,6 +27,16 @@ pub(super) struct Slice<'a> {
     pub(super) sigma: f64,
 }
 
+impl Study<'_> {
+    /// What a leak is searched in.
+    pub(super) fn originals(&self) -> Vec<Plane> {
+        self.slices
+            .iter()
+            .map(|slice| slice.plane.clone())
+            .collect()
+    }
+}
+
 /// Studies of fewer slices are left out where there are others.
 const LEAST_SLICES: usize = 4;
 
