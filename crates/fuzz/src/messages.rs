@@ -114,6 +114,7 @@ pub fn signed(data: &[u8]) -> Outcome {
     [
         verify::<Ticket>(text),
         verify::<Manifest>(text),
+        verify::<Attestation>(text),
         verify::<StackDescriptor>(text),
         verify::<Credential>(text),
         verify::<TrustInfo>(text),
