@@ -113,7 +113,7 @@ fn rows(images: &Images) -> Vec<ImagesRow> {
             files: files.len(),
             native: files.iter().filter(|file| file.picture.is_some()).count(),
             images: group.images.len(),
-            megapixels: planes.map(|plane| plane.samples().len()).sum::<usize>() as f64 / 1e6,
+            megapixels: planes.map(|plane| plane.samples().len() as f64 / 1e6).sum(),
         }
     };
     images.kinds().into_iter().map(row).collect()

@@ -75,7 +75,7 @@ impl Plan {
             altered_images: if quick { 2 } else { 8 },
             alterations: if quick { 4 } else { 12 },
             trials: if quick { 4 } else { 20 },
-            slices: if quick { 3 } else { 5 },
+            slices: if quick { 4 } else { 8 },
             innocents: if quick { 100_000 } else { 1_000_000 },
         }
     }

@@ -38,7 +38,7 @@ impl Study<'_> {
 }
 
 /// Studies of fewer slices are left out where there are others.
-const LEAST_SLICES: usize = 3;
+const LEAST_SLICES: usize = 4;
 
 /// A study of at most `slices` slices of each group that has enough of a fair size.
 pub(super) fn of(images: &Images, slices: usize) -> Vec<Study<'_>> {
