@@ -238,6 +238,9 @@ fn trust_info() -> TrustInfo {
         cloud_url: "https://cloud.example:8443".into(),
         issued: NOW,
         unmarked_modalities: vec!["US".into()],
+        rounds: None,
+        at_once_for: Vec::new(),
+        relay: None,
     }
 }
 
@@ -294,6 +297,7 @@ fn release() -> Release {
                 stack: sign(&descriptor()),
                 tickets: vec![signed_ticket()],
             },
+            give_back: false,
         }),
     }
 }

@@ -277,6 +277,9 @@ async fn info(State(desk): State<Arc<Desk>>) -> Answer<Signed<TrustInfo>> {
         cloud_url: "https://localhost:1".into(),
         issued: desk.clock.now(),
         unmarked_modalities: Vec::new(),
+        rounds: None,
+        at_once_for: Vec::new(),
+        relay: None,
     })))
 }
 

@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::Malformed;
+use crate::access::Purpose;
 use crate::cell::Layout;
 use crate::domain::{hash, sha256};
 use crate::id::{Digest, PartyId};
 use crate::sign::{Signed, Statement, VerifyingKey};
 use crate::time::Timestamp;
 use crate::wrap::SealingKey;
+use crate::{Malformed, rounds};
 
 /// What a party is in the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ pub enum Role {
     Gateway,
     /// Nobody in particular: may retrieve from the cloud (2.6).
     Pass,
+    /// Carries gateways' requests to the cloud without reading them (9.8).
+    Relay,
 }
 
 impl Role {
@@ -41,6 +44,7 @@ impl Role {
             Self::Cloud => "cloud",
             Self::Gateway => "gateway",
             Self::Pass => "pass",
+            Self::Relay => "relay",
         }
     }
 }
@@ -54,15 +58,21 @@ impl fmt::Display for Role {
 impl FromStr for Role {
     type Err = Malformed;
     fn from_str(text: &str) -> Result<Self, Malformed> {
-        [Self::Trust, Self::Cloud, Self::Gateway, Self::Pass]
-            .into_iter()
-            .find(|role| role.as_str() == text)
-            .ok_or_else(|| {
-                Malformed::new(
-                    "role",
-                    format!("{text:?} is none of trust, cloud, gateway, pass"),
-                )
-            })
+        [
+            Self::Trust,
+            Self::Cloud,
+            Self::Gateway,
+            Self::Pass,
+            Self::Relay,
+        ]
+        .into_iter()
+        .find(|role| role.as_str() == text)
+        .ok_or_else(|| {
+            Malformed::new(
+                "role",
+                format!("{text:?} is none of trust, cloud, gateway, pass, relay"),
+            )
+        })
     }
 }
 
@@ -248,6 +258,26 @@ pub struct TrustInfo {
     /// Modalities (0008,0060) whose images get no reliability mark when they are sealed.
     #[serde(default)]
     pub unmarked_modalities: Vec<String>,
+    /// When gateways retrieve (9.7); at once, when somebody wants something, if there is no rule.
+    #[serde(default)]
+    pub rounds: Option<rounds::Rule>,
+    /// Purposes for which somebody may not wait for a round.
+    #[serde(default)]
+    pub at_once_for: Vec<Purpose>,
+    /// Through whom gateways reach the cloud (9.8); directly, if there is none.
+    #[serde(default)]
+    pub relay: Option<RelayInfo>,
+}
+
+/// The relay, and how requests are sealed that pass through it (9.8).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelayInfo {
+    /// `https://HOST:PORT`.
+    pub url: String,
+    /// The cloud's key configurations (RFC 9458, section 3.2), base64. By trust's word, so that neither the relay nor
+    /// the cloud can give one gateway a key of its own.
+    pub keys: String,
 }
 
 impl Statement for TrustInfo {

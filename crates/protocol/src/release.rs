@@ -55,6 +55,9 @@ pub struct Access {
     pub secrets: Wrapped,
     /// Where it is.
     pub source: Source,
+    /// Trust wants the fragments back when they were read (5.7).
+    #[serde(default)]
+    pub give_back: bool,
 }
 
 /// Where a bundle is.

@@ -233,6 +233,7 @@ async fn grant(
         grant,
         secrets: secrets.wrap(bundle.id, grant, to, rng)?,
         source,
+        give_back: false,
     };
     Ok((access, nonces))
 }

@@ -25,9 +25,25 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "harpo-watermark",
         ],
     ),
+    // Carries what it cannot read.
+    ("harpo-relay", &["harpo-protocol", "harpo-service"]),
+    // The cloud provider as an attacker, and the real decisions of the parties under it.
+    (
+        "harpo-lab",
+        &[
+            "harpo-cloud",
+            "harpo-gateway",
+            "harpo-oblivious",
+            "harpo-protocol",
+            "harpo-service",
+            "harpo-trust",
+        ],
+    ),
     (
         "harpo",
         &[
+            "harpo-lab",
+            "harpo-relay",
             "harpo-oblivious",
             "harpo-protocol",
             "harpo-service",
@@ -82,6 +98,12 @@ const MAY_NOT_CONTAIN: &[(&str, &[&str], &str)] = &[
     ),
     ("harpo-trust", DICOM, "trust knows no pixels"),
     ("harpo-cloud", DICOM, "the cloud knows no images"),
+    ("harpo-relay", DICOM, "the relay knows no images"),
+    (
+        "harpo-relay",
+        &["sqlx", "cedar-policy"],
+        "the relay keeps nothing and decides nothing",
+    ),
     (
         "harpo-cloud",
         &["cedar-policy"],

@@ -121,6 +121,7 @@ impl World {
                 grant: GRANT,
                 secrets: secrets.wrap(BUNDLE, GRANT, &to, &mut self.rng).unwrap(),
                 source,
+                give_back: false,
             }),
         }
     }

@@ -1,0 +1,1 @@
+//! The relay (docs/protocol.md 9.8).
