@@ -386,7 +386,7 @@ impl TrustConfig {
     }
 
     /// What a stack holds at most.
-    pub(crate) fn stack_bounds(&self) -> Bounds {
+    pub fn stack_bounds(&self) -> Bounds {
         Bounds {
             generations: self.ring.max_generations_per_stack,
             polynomials: self.ring.max_polynomials_per_stack,
@@ -419,7 +419,7 @@ impl TrustConfig {
 
     /// When the slots of a generation that is closed now begin to leave: the next multiple of the grid since the
     /// Unix epoch, which is a round time of day if the grid divides the day.
-    pub(crate) fn seal_moment(&self, now: Timestamp) -> Timestamp {
+    pub fn seal_moment(&self, now: Timestamp) -> Timestamp {
         let grid = self.mixing.seal_grid_seconds.saturating_mul(1000);
         match now.0.checked_rem(grid) {
             None | Some(0) => now,
@@ -428,7 +428,7 @@ impl TrustConfig {
     }
 
     /// How long a sealed generation is read from the upload cache.
-    pub(crate) fn cache_grace(&self) -> Duration {
+    pub fn cache_grace(&self) -> Duration {
         Duration::from_secs(self.mixing.cache_grace_seconds)
     }
 
@@ -446,7 +446,7 @@ impl TrustConfig {
     }
 
     /// The interleaving of a generation of this layout.
-    pub(crate) fn interleave_for(&self, layout: &Layout) -> u32 {
+    pub fn interleave_for(&self, layout: &Layout) -> u32 {
         let chosen = || {
             let set = ParameterSet::by_number(self.ring.parameter_set)?;
             let queries = self.ring.queries_per_hint;

@@ -37,8 +37,10 @@ pub use config::TrustConfig;
 pub use error::TrustError;
 pub use folder::Folder;
 pub use init::{InitOptions, init};
+pub use mixer::CLOSE_AHEAD;
 pub use operate::{Erasure, Operator, parse_head};
 pub use serve::{Service, serve};
+pub use stack::Bounds;
 pub use store::parties::Party;
 
 #[cfg(test)]

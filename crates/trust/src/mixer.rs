@@ -42,7 +42,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const BATCH: usize = 16;
 /// How long before its drawn time a slot is closed (5.3), so that it can be put together ahead. Longer
 /// than [`LOOK_EVERY`].
-const CLOSE_AHEAD: Duration = Duration::from_secs(5);
+pub const CLOSE_AHEAD: Duration = Duration::from_secs(5);
 
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

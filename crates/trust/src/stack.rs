@@ -8,15 +8,18 @@ mod tests;
 
 /// What one stack holds at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bounds {
-    pub(crate) generations: u32,
-    pub(crate) polynomials: u32,
+pub struct Bounds {
+    /// Most generations.
+    pub generations: u32,
+    /// Most polynomials of a query, ⌈slots/interleave⌉ for each generation.
+    pub polynomials: u32,
 }
 
 impl Bounds {
     /// Whether the newest stack, of these generations, takes the next one; otherwise it is closed for
     /// good and a new stack begins. A stack of nothing takes anything.
-    pub(crate) fn takes(&self, stack: &[&Figures], next: &Figures) -> bool {
+    #[must_use]
+    pub fn takes(&self, stack: &[&Figures], next: &Figures) -> bool {
         let Some(first) = stack.first() else {
             return true;
         };
