@@ -11,9 +11,13 @@ use std::sync::{Mutex, PoisonError};
 
 use harpo_protocol::id::{GenerationId, Nonce, PartyId};
 use harpo_protocol::time::Timestamp;
+use harpo_service::metrics::Metrics;
 use serde::{Deserialize, Serialize};
 
+use self::counted::Counted;
 use crate::Error;
+
+mod counted;
 
 #[cfg(test)]
 mod tests;
@@ -132,7 +136,10 @@ pub enum Event {
 /// The file that events are appended to. An event has been handed to the operating system when
 /// [`EventLog::record`] returns.
 #[derive(Debug)]
-pub struct EventLog(Mutex<File>);
+pub struct EventLog {
+    file: Mutex<File>,
+    counted: Option<Counted>,
+}
 
 impl EventLog {
     /// Opens the log, made if there is none (permissions 0600). A line that a crash cut off is
@@ -150,7 +157,22 @@ impl EventLog {
             .open(path)?;
         let whole = whole_lines(&mut file)?;
         file.set_len(whole)?;
-        Ok(Self(Mutex::new(file)))
+        Ok(Self {
+            file: Mutex::new(file),
+            counted: None,
+        })
+    }
+
+    /// The same log, whose events are counted, too.
+    pub(crate) fn counting(mut self, metrics: &Metrics) -> Self {
+        self.counted = Some(Counted::new(metrics));
+        self
+    }
+
+    /// Retrievals, resumptions and streams of the minute and of the hour before `now`, since the start of the process.
+    pub(crate) fn recent(&self, now: Timestamp) -> (u64, u64) {
+        let counted = self.counted.as_ref();
+        counted.map_or((0, 0), |counted| counted.recent(now))
     }
 
     /// Appends one event.
@@ -165,13 +187,17 @@ impl EventLog {
             } else {
                 Error::EventLog(error)
             }
-        })
+        })?;
+        if let Some(counted) = &self.counted {
+            counted.count(event);
+        }
+        Ok(())
     }
 
     fn append(&self, event: &Event) -> io::Result<()> {
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
-        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let before = file.metadata()?.len();
         let written = file.write_all(&line);
         if written.is_err() {

@@ -59,6 +59,11 @@ impl Gate {
             .map_err(|_| Error::Busy("too many tickets arrive at once"))
     }
 
+    /// Retrievals and streams under way.
+    pub(crate) fn under_way(&self) -> usize {
+        lock(&self.nonces.0).len()
+    }
+
     /// One retrieval at a time for each ticket.
     pub(crate) fn nonce(&self, nonce: Nonce) -> Result<Entered<Nonce>, Error> {
         self.nonces

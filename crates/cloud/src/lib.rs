@@ -14,6 +14,7 @@ mod api;
 mod body;
 mod cloud;
 mod error;
+mod figures;
 mod gate;
 mod proofs;
 mod residents;
@@ -27,4 +28,5 @@ mod store;
 mod stream;
 
 pub use error::Error;
+pub use figures::METRICS;
 pub use serve::{Running, StartError, serve};

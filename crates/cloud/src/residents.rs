@@ -44,6 +44,15 @@ impl Entry {
     }
 }
 
+/// What [`Residents::counts`] says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) ready: u32,
+    pub(crate) loading: u32,
+    pub(crate) failed: u32,
+    pub(crate) bytes: u64,
+}
+
 /// All of them, within a limit of memory.
 #[derive(Debug)]
 pub(crate) struct Residents {
@@ -92,6 +101,20 @@ impl Residents {
     /// Marks a generation as unusable, and gives its memory back.
     pub(crate) fn failed(&self, id: GenerationId, why: String) {
         self.write().insert(id, Entry::Failed { why });
+    }
+
+    /// How many generations are in service, being loaded, and unusable; and the memory set aside for them, in bytes.
+    pub(crate) fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for entry in self.read().values() {
+            match entry {
+                Entry::Loading { .. } => counts.loading += 1,
+                Entry::Ready { .. } => counts.ready += 1,
+                Entry::Failed { .. } => counts.failed += 1,
+            }
+            counts.bytes += entry.bytes();
+        }
+        counts
     }
 
     /// Forgets a generation. Retrievals that are under way keep it until they end.

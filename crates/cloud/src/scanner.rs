@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use harpo_oblivious::Query;
+use harpo_service::metrics::{Counter, Histogram};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -43,6 +44,27 @@ struct Shared {
     /// Something changed that the thread may wait for.
     wake: Condvar,
     pace: Pace,
+    tally: Tally,
+}
+
+/// What is counted of passes.
+#[derive(Clone, Debug)]
+pub(crate) struct Tally {
+    /// How long each took, in seconds.
+    pub(crate) passes: Histogram,
+    /// Queries that were in them.
+    pub(crate) queries: Counter,
+}
+
+impl Tally {
+    /// Nothing is counted.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self {
+            passes: Histogram::noop(),
+            queries: Counter::noop(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -94,7 +116,7 @@ pub(crate) struct Turn {
 
 impl Scanner {
     /// Starts the thread. `gather` is how long it waits for others when a query comes and nothing is under way.
-    pub(crate) fn start(gather: Duration) -> Result<Self, Error> {
+    pub(crate) fn start(gather: Duration, tally: Tally) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 queue: Queue::new(gather),
@@ -103,6 +125,7 @@ impl Scanner {
             }),
             wake: Condvar::new(),
             pace: Pace::default(),
+            tally,
         });
         let working = Arc::clone(&shared);
         std::thread::Builder::new()
@@ -115,6 +138,11 @@ impl Scanner {
     /// How fast passes are.
     pub(crate) fn pace(&self) -> &Pace {
         &self.0.0.pace
+    }
+
+    /// Queries that wait for a pass.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.0.lock().queue.len()
     }
 
     /// Queues the queries of one retrieval over one stack.
@@ -179,6 +207,8 @@ fn run(shared: &Shared) {
         // A fault in one pass must not end all later ones. The panic hook reports it.
         let done = std::panic::catch_unwind(AssertUnwindSafe(|| answer(items)));
         let took = begun.elapsed();
+        shared.tally.passes.record(took);
+        shared.tally.queries.increment(queries as u64);
         match done {
             Ok(Some(bytes)) => shared.pace.observe(bytes, queries, took),
             Ok(None) => {}

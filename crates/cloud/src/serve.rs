@@ -12,6 +12,7 @@ use harpo_service::causes::in_one_line;
 use harpo_service::clock::Clock;
 use harpo_service::db;
 use harpo_service::http::{Client, Limits, Server};
+use harpo_service::metrics::{Metrics, Observed};
 use harpo_service::shutdown::Shutdown;
 use harpo_service::tls::{ClientAuth, Expect, Identity, Role, client_config, server_config};
 use harpo_service::{enrol, files};
@@ -21,6 +22,7 @@ use crate::cloud::Cloud;
 use crate::config::{CloudConfig, EncodedForm};
 use crate::enrol::{EnrolError, Enrolment};
 use crate::events::EventLog;
+use crate::figures::{self, METRICS};
 use crate::gate::Gate;
 use crate::residents::Residents;
 use crate::scanner::Scanner;
@@ -128,7 +130,9 @@ pub async fn serve(
     let admin = Admin::bind(&config.admin, readiness.clone())
         .await
         .map_err(StartError::Listen)?;
-    let (cloud, queue) = open(&config, &enrolment, clock, &readiness).await?;
+    let metrics = Metrics::new(METRICS);
+    let (cloud, queue) = open(&config, &enrolment, clock, &readiness, &metrics).await?;
+    let admin = admin.telling(metrics.clone(), Arc::clone(&cloud) as Arc<dyn Observed>);
     let first = sealing::closed_at_start(&cloud).await?;
 
     let running = Running {
@@ -151,7 +155,7 @@ pub async fn serve(
         "renewal",
         enrol::keep_renewed(identity, trust, enrolment.server_names, token.clone()),
     );
-    let router = api::router(cloud);
+    let router = metrics.count_answers(figures::REQUESTS, api::router(cloud));
     let serving = server.serve(router, token.clone());
     shutdown.spawn("server", async move {
         serving.await;
@@ -170,6 +174,7 @@ async fn open(
     enrolment: &Enrolment,
     clock: Clock,
     readiness: &Readiness,
+    metrics: &Metrics,
 ) -> Result<(Arc<Cloud>, Queue), StartError> {
     let lock = lock(&config.data_dir)?;
     let database = db::open_sqlite(&config.database_file(), &MIGRATOR)
@@ -187,8 +192,13 @@ async fn open(
         ),
         residents: Residents::new(config.limits.memory_mib()),
         kept: kept(config)?,
-        scanner: Scanner::start(Duration::from_millis(config.limits.gather_milliseconds))?,
-        events: EventLog::open(&log).map_err(Error::file("open", &log))?,
+        scanner: Scanner::start(
+            Duration::from_millis(config.limits.gather_milliseconds),
+            figures::of_passes(metrics),
+        )?,
+        events: EventLog::open(&log)
+            .map_err(Error::file("open", &log))?
+            .counting(metrics),
         trust_key: enrolment.trust_key,
         gate: Gate::new(&config.limits),
         proofs: Arc::new(Semaphore::new(1)),

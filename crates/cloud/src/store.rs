@@ -4,8 +4,8 @@
 use harpo_protocol::id::{Digest, GenerationId};
 use harpo_protocol::stack::{SealRequest, slots_digest};
 use harpo_service::db::Db;
-use sqlx::SqliteConnection;
 use sqlx::migrate::Migrator;
+use sqlx::{Row as _, SqliteConnection};
 
 use self::rows::generation_of;
 use self::slots::digests;
@@ -200,6 +200,16 @@ impl Store {
         .fetch_all(self.0.read())
         .await?;
         rows.iter().map(generation_of).collect()
+    }
+
+    /// Sealed generations, and their slots.
+    pub(crate) async fn sealed_counts(&self) -> Result<(u64, u64), Error> {
+        let row = sqlx::query(
+            "SELECT count(*), coalesce(sum(slots), 0) FROM generations WHERE state = 'sealed'",
+        )
+        .fetch_one(self.0.read())
+        .await?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
     }
 
     pub(crate) async fn close(&self) {

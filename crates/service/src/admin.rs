@@ -1,24 +1,33 @@
-//! Health, on a listener of its own: `/-/healthy` answers as long as the process does, `/-/ready`
-//! when every named condition holds.
+//! Health and figures, on a listener of their own: `/-/healthy` answers as long as the process does, `/-/ready`
+//! when every named condition holds, `/-/metrics` with the service's figures as Prometheus reads them.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::causes::in_one_line;
 use crate::config::AdminConfig;
-use crate::http::{Drained, Json, Limits, Server};
+use crate::http::{ApiError, Drained, Json, Limits, Server};
+use crate::metrics::{Metrics, Observed};
 
 #[cfg(test)]
 mod tests;
+
+/// How often what was measured is added up, whether somebody reads it or not.
+const UPKEEP_EVERY: Duration = Duration::from_secs(30);
+/// The text format of Prometheus.
+const METRICS_TYPE: HeaderValue =
+    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 /// What must hold before a service wants requests: conditions with names. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -77,10 +86,20 @@ impl Condition {
     }
 }
 
-/// The listener for health.
+/// The listener for health and figures.
 pub struct Admin {
     server: Server,
     readiness: Readiness,
+    figures: Option<Figures>,
+}
+
+/// What `/-/metrics` tells.
+#[derive(Clone)]
+struct Figures {
+    metrics: Metrics,
+    observed: Arc<dyn Observed>,
+    /// One reader at a time: some figures are read from a database.
+    one: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Admin {
@@ -91,11 +110,26 @@ impl Admin {
     pub async fn bind(config: &AdminConfig, readiness: Readiness) -> io::Result<Self> {
         let limits = Limits {
             max_connections: 32,
-            drain_timeout: std::time::Duration::from_secs(1),
+            drain_timeout: Duration::from_secs(1),
             ..Limits::default()
         };
         let server = Server::bind(config.listen, limits).await?;
-        Ok(Self { server, readiness })
+        Ok(Self {
+            server,
+            readiness,
+            figures: None,
+        })
+    }
+
+    /// Tells these figures, too. Before they are told, `observed` says those that are not counted as they happen.
+    #[must_use]
+    pub fn telling(mut self, metrics: Metrics, observed: Arc<dyn Observed>) -> Self {
+        self.figures = Some(Figures {
+            metrics,
+            observed,
+            one: Arc::default(),
+        });
+        self
     }
 
     /// Where it listens.
@@ -106,11 +140,27 @@ impl Admin {
 
     /// Answers until `stop` is cancelled.
     pub async fn serve(self, stop: CancellationToken) -> Drained {
-        let router = Router::new()
+        let mut router = Router::new()
             .route("/-/healthy", get(healthy))
             .route("/-/ready", get(ready))
             .with_state(self.readiness);
-        self.server.serve(router, stop).await
+        let metrics = self.figures.as_ref().map(|figures| figures.metrics.clone());
+        if let Some(figures) = self.figures {
+            let told = Router::new().route("/-/metrics", get(tell));
+            router = router.merge(told.with_state(figures));
+        }
+        let upkeep = async move {
+            loop {
+                tokio::time::sleep(UPKEEP_EVERY).await;
+                if let Some(metrics) = &metrics {
+                    metrics.add_up();
+                }
+            }
+        };
+        tokio::select! {
+            drained = self.server.serve(router, stop) => drained,
+            () = upkeep => Drained { cut: 0 },
+        }
     }
 }
 
@@ -138,4 +188,16 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
         StatusCode::SERVICE_UNAVAILABLE
     };
     (status, Json(Ready { ready, not_ready })).into_response()
+}
+
+async fn tell(State(figures): State<Figures>) -> Response {
+    let _one = figures.one.lock().await;
+    if let Err(error) = figures.observed.observe(&figures.metrics).await {
+        let cause = in_one_line(&*error);
+        tracing::warn!(cause, "the figures could not be read");
+        let message = "the figures could not be read; the service's log says why";
+        return ApiError::unavailable("busy", message, UPKEEP_EVERY).into_response();
+    }
+    let text = figures.metrics.text();
+    ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response()
 }

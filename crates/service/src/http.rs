@@ -17,6 +17,7 @@ mod strangers;
 
 pub use body::limit_body;
 pub use client::{Client, Request, Response};
+pub(crate) use error::code;
 pub use error::{ApiError, bounded};
 pub use extract::{Json, Raw};
 pub use failure::ClientError;

@@ -74,7 +74,7 @@ fn items(loaded: &Loaded, slots: &[u32]) -> (Vec<Secret>, Vec<Item>, Replies) {
 #[tokio::test]
 async fn retrievals_that_share_a_pass_get_their_own_answers() {
     let (loaded, hint) = loaded(&[3]);
-    let scanner = Scanner::start(GATHER).unwrap();
+    let scanner = Scanner::start(GATHER, Tally::none()).unwrap();
     let many: Vec<u32> = (0..40).map(|n| n % SLOTS).collect();
     let asked: [&[u32]; 4] = [&many, &[1, 2, 3], &[7], &[0, 7]];
     let mut tasks = Vec::new();
@@ -102,7 +102,7 @@ async fn retrievals_that_share_a_pass_get_their_own_answers() {
 #[tokio::test]
 async fn no_more_is_computed_than_a_reader_may_be_behind() {
     let (loaded, _) = loaded(&[3]);
-    let scanner = Scanner::start(GATHER).unwrap();
+    let scanner = Scanner::start(GATHER, Tally::none()).unwrap();
     let slow = scanner.ask(loaded.clone(), ask(&loaded, &[0; 64]).1);
     // Others are answered again and again meanwhile.
     for _ in 0..20 {

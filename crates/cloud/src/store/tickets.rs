@@ -43,6 +43,14 @@ impl Store {
         row.as_ref().map(spent_of).transpose()
     }
 
+    /// Spent tickets that are remembered.
+    pub(crate) async fn ticket_count(&self) -> Result<u64, Error> {
+        let row = sqlx::query("SELECT count(*) FROM tickets")
+            .fetch_one(self.0.read())
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+
     /// Spends a ticket: returns once nonce and purchase are durable (9.2).
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 mod crowded;
 mod cycle;
 mod fair;
+mod figures;
 mod hostile;
 mod proofs;
 mod restart;

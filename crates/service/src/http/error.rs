@@ -163,6 +163,21 @@ pub fn bounded(text: &str) -> String {
 
 const ELLIPSIS: char = '…';
 
+/// In the extensions of a refusal: its code, for whoever counts answers. It does not leave the process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RefusalCode(&'static str);
+
+/// The code of an answer: `ok`, or the refusal's (docs/protocol.md 13).
+pub(crate) fn code(answer: &Response) -> &'static str {
+    if answer.status().is_success() || answer.status().is_informational() {
+        return "ok";
+    }
+    match answer.extensions().get() {
+        Some(RefusalCode(code)) => code,
+        None => ApiError::code_of(answer.status()),
+    }
+}
+
 /// `{"error":{"code","message"}}`.
 #[derive(Serialize, Deserialize)]
 pub(super) struct ErrorBody {
@@ -190,6 +205,7 @@ impl IntoResponse for ApiError {
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        response.extensions_mut().insert(RefusalCode(self.code));
         response
     }
 }

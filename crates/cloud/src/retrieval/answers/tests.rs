@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::gate::Gate;
 use crate::residents::{Loaded, Resident};
-use crate::scanner::Scanner;
+use crate::scanner::{Scanner, Tally};
 
 const SLOT_BYTES: u32 = 256 << 10;
 const PASS: PartyId = PartyId([3; 16]);
@@ -50,7 +50,7 @@ fn answers(limits: Limits) -> (Answers, Watch) {
     let mut rng = ChaCha20Rng::from_seed([2; 32]);
     let query = |_| client::query(&stack, Choice::Dummy, &mut rng).unwrap().1;
     let queries: Vec<Query> = (0..2).map(query).collect();
-    let scanner = Scanner::start(Duration::ZERO).unwrap();
+    let scanner = Scanner::start(Duration::ZERO, Tally::none()).unwrap();
     let gate = Gate::new(&Limits {
         retrievals_at_once: 1,
         ..Limits::default()
