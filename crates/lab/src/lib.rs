@@ -8,3 +8,4 @@
 pub mod attacks;
 pub mod game;
 pub mod record;
+pub mod traffic;

@@ -1,0 +1,169 @@
+//! Hospitals: how large, of what specialty, and who refers to whom.
+
+use std::time::Duration;
+
+use harpo_protocol::time::Timestamp;
+use rand_core::Rng;
+
+use super::{BEGIN, DAY, Scenario, figures, law};
+
+/// What kind of study.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Modality {
+    /// Plain radiography.
+    XRay,
+    /// Mammography.
+    Mammography,
+    /// Ultrasound.
+    Ultrasound,
+    /// Computed tomography.
+    Ct,
+    /// Magnetic resonance.
+    Mr,
+    /// Fluoroscopy.
+    Fluoroscopy,
+}
+
+impl Modality {
+    /// In the order of [`figures::MIX`].
+    pub const ALL: [Self; 6] = [
+        Self::XRay,
+        Self::Mammography,
+        Self::Ultrasound,
+        Self::Ct,
+        Self::Mr,
+        Self::Fluoroscopy,
+    ];
+
+    /// Bytes of a study of this kind when sealed.
+    pub(super) fn sealed_bytes(self, rng: &mut impl Rng) -> f64 {
+        const MB: f64 = 1e6;
+        match self {
+            Self::XRay => law::between((8.0, 20.0), rng) * MB / 3.4,
+            Self::Mammography => law::between((25.0, 50.0), rng) * MB / 3.4,
+            Self::Ct => law::between((300.0, 1000.0), rng) * 0.5 * MB / 4.8,
+            Self::Mr => law::between((200.0, 600.0), rng) * 0.26 * MB / 3.7,
+            Self::Ultrasound | Self::Fluoroscopy => law::between((5.0, 60.0), rng) * MB / 2.5,
+        }
+    }
+}
+
+/// A hospital.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hospital {
+    /// Size.
+    pub beds: f64,
+    /// Studies that it puts into the network in a day, on average.
+    pub studies_per_day: f64,
+    /// Its share of each modality.
+    pub mix: [f64; 6],
+}
+
+pub(super) fn draw(scenario: &Scenario, rng: &mut impl Rng) -> Vec<Hospital> {
+    (0..scenario.hospitals)
+        .map(|_| {
+            let (median, spread) = figures::BEDS;
+            let (fewest, most) = figures::BEDS_RANGE;
+            let beds = law::log_normal(median, spread, rng).clamp(fewest, most);
+            let weights =
+                figures::MIX.map(|share| share * law::gamma(figures::SPECIALTY_SHAPE, rng));
+            let total: f64 = weights.iter().sum();
+            Hospital {
+                beds,
+                studies_per_day: beds * scenario.studies_per_bed * scenario.shared,
+                mix: weights.map(|weight| weight / total),
+            }
+        })
+        .collect()
+}
+
+/// Who sends patients to whom.
+pub(super) struct Network {
+    /// Studies a day.
+    pub(super) volumes: Vec<f64>,
+    pub(super) mixes: Vec<[f64; 6]>,
+    /// By hospital: the weights of the others. Large ones attract, and each has its friends (assumed).
+    partners: Vec<Vec<f64>>,
+}
+
+impl Network {
+    pub(super) fn new(hospitals: &[Hospital], rng: &mut impl Rng) -> Self {
+        let partners = (0..hospitals.len())
+            .map(|from| {
+                let weight = |(to, hospital): (usize, &Hospital)| {
+                    let affinity = law::gamma(0.5, rng);
+                    if to == from {
+                        0.0
+                    } else {
+                        hospital.beds * affinity
+                    }
+                };
+                hospitals.iter().enumerate().map(weight).collect()
+            })
+            .collect();
+        Self {
+            volumes: hospitals.iter().map(|h| h.studies_per_day).collect(),
+            mixes: hospitals.iter().map(|h| h.mix).collect(),
+            partners,
+        }
+    }
+
+    /// Where a hospital's patient is referred to: never to itself.
+    pub(super) fn partner(&self, of: u16, rng: &mut impl Rng) -> u16 {
+        law::weighted(&self.partners[usize::from(of)], rng) as u16
+    }
+
+    pub(super) fn home(&self, rng: &mut impl Rng) -> u16 {
+        law::weighted(&self.volumes, rng) as u16
+    }
+
+    pub(super) fn modality(&self, hospital: u16, rng: &mut impl Rng) -> Modality {
+        Modality::ALL[law::weighted(&self.mixes[usize::from(hospital)], rng)]
+    }
+}
+
+/// Milliseconds since [`BEGIN`]; what lies before is negative.
+pub(super) type Moment = i64;
+
+/// A moment of the day that holds `moment`, by the profile of working hours; at weekends most are put on the Monday
+/// or Friday beside it.
+pub(super) fn in_hours(moment: Moment, rng: &mut impl Rng) -> Moment {
+    let day = DAY as i64;
+    let mut date = moment.div_euclid(day);
+    let weekday = date.rem_euclid(7);
+    if weekday >= 5 && !law::happens(figures::WEEKEND, rng) {
+        date += if weekday == 5 { -1 } else { 1 };
+    }
+    let hour = law::weighted(&figures::HOURS, rng) as f64 + law::unit(rng);
+    date * day + (hour * 3_600_000.0) as i64
+}
+
+/// As a time; what lies before the first day is at its beginning.
+pub(super) fn timestamp(moment: Moment) -> Timestamp {
+    BEGIN.after(Duration::from_millis(moment.max(0) as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::traffic::stream;
+
+    #[test]
+    fn hours_and_weekends_follow_the_profile() {
+        let mut rng = stream(1, 1);
+        let (mut busiest, mut weekend) = (0, 0);
+        let total = 70_000;
+        for i in 0..total {
+            let day = i % 7 * DAY as i64 + 5;
+            let moment = in_hours(day, &mut rng);
+            busiest += i64::from(moment.rem_euclid(DAY as i64) / 3_600_000 == 10);
+            weekend += i64::from(moment.div_euclid(DAY as i64).rem_euclid(7) >= 5);
+        }
+        let share = busiest as f64 / total as f64;
+        assert!((0.115..0.125).contains(&share), "{share}");
+        // 2 · 0.4 of 7 days.
+        let share = weekend as f64 / total as f64;
+        assert!((0.105..0.125).contains(&share), "{share}");
+        assert!((figures::HOURS.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+    }
+}
