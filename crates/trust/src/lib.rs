@@ -19,6 +19,7 @@ pub mod config;
 mod deposit;
 mod enrolment;
 mod error;
+mod figures;
 mod folder;
 mod init;
 mod mixer;
@@ -35,6 +36,7 @@ mod store;
 
 pub use config::TrustConfig;
 pub use error::TrustError;
+pub use figures::METRICS;
 pub use folder::Folder;
 pub use init::{InitOptions, init};
 pub use mixer::CLOSE_AHEAD;

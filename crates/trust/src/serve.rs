@@ -9,6 +9,7 @@ use harpo_protocol::wrap::OpeningKey;
 use harpo_service::admin::{Admin, Readiness};
 use harpo_service::clock::Clock;
 use harpo_service::http::{Client, Limits, Server};
+use harpo_service::metrics::{Metrics, Observed};
 use harpo_service::shutdown::Shutdown;
 use harpo_service::tls::{
     Authority, ClientAuth, Expect, Identity, Subject, client_config, generate_key_and_csr,
@@ -23,6 +24,7 @@ use crate::audit::Event;
 use crate::cache::Cache;
 use crate::config::TrustConfig;
 use crate::error::TrustError;
+use crate::figures::{self, METRICS, Observer};
 use crate::folder::Folder;
 use crate::init::issue_identity;
 use crate::mixer::Mixer;
@@ -60,6 +62,7 @@ pub struct Service {
     pub(crate) server: Server,
     admin: Admin,
     readiness: Readiness,
+    metrics: Metrics,
     pub(crate) cloud: Client,
 }
 
@@ -139,12 +142,19 @@ impl Service {
             authority,
         };
         remove_orphans(&trust).await?;
+        let (trust, metrics) = (Arc::new(trust), Metrics::new(METRICS));
+        let observer: Arc<dyn Observed> = Arc::new(Observer {
+            trust: Arc::clone(&trust),
+            counted: tokio::sync::Mutex::default(),
+        });
+        let admin = admin.telling(metrics.clone(), observer);
         Ok(Self {
-            trust: Arc::new(trust),
+            trust,
             identity,
             server,
             admin,
             readiness,
+            metrics,
             cloud,
         })
     }
@@ -175,6 +185,7 @@ impl Service {
         serving.holds();
         tracing::info!(address = %self.server.local_addr(), "serving");
         let router = api::router(Arc::clone(&self.trust));
+        let router = self.metrics.count_answers(figures::REQUESTS, router);
         self.server.serve(router, shutdown.token()).await;
         serving.fails("stopping");
         shutdown.finish(Duration::from_secs(30)).await;

@@ -13,6 +13,7 @@ use crate::error::TrustError;
 
 pub(crate) mod bundles;
 pub(crate) mod catalogue;
+pub(crate) mod figures;
 pub(crate) mod generations;
 pub(crate) mod parties;
 pub(crate) mod permits;
