@@ -8,10 +8,12 @@
 mod archive;
 mod export;
 mod fetch;
+mod give_back;
 mod library;
 pub mod plan;
 pub mod progress;
 pub mod retrieve;
+pub mod rounds;
 mod stream;
 
 use std::collections::HashMap;
@@ -27,12 +29,14 @@ use harpo_protocol::access::{Obligation, Requester};
 use harpo_protocol::id::BundleId;
 use harpo_protocol::placement::below;
 use harpo_protocol::release::{Release, ReleaseRequest};
+use harpo_protocol::rounds::{Rule, Urgency};
 use harpo_protocol::search::{LocateRequest, SearchRequest, SearchResponse};
 use harpo_protocol::stack::StackDescriptor;
 use harpo_protocol::time::Timestamp;
 use harpo_service::http::ClientError;
 use harpo_service::shutdown::Shutdown;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::cloud_client::{CloudClient, ConnectError};
@@ -44,9 +48,11 @@ use crate::party::Party;
 use crate::store::{CachedInstance, Store, StoreError};
 use crate::trust_client::TrustClient;
 use crate::within::Pace;
+use give_back::GIVEN_AT_ONCE;
 use library::Library;
 use progress::Underway;
 use retrieve::RetrieveError;
+use rounds::{Rounds, Unserved};
 
 /// Why a bundle cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +75,15 @@ pub enum ConsultError {
     /// The hints of a generation that was just sealed are still being fetched.
     #[error("the hints of newly sealed data are still being fetched; try again shortly")]
     HintsPending,
+    /// It comes with the network's rounds, and the fetch goes on (9.7).
+    #[error("it is being fetched, with the network's next rounds; try again in {} s", again.as_secs())]
+    RoundPending {
+        /// When something may have changed.
+        again: Duration,
+    },
+    /// No round brings it.
+    #[error(transparent)]
+    Unserved(#[from] Unserved),
     /// The stack would have to be downloaded, and the disk has no room for it. The cloud was not asked.
     #[error(
         "downloading the stack needs {needed_mib} MiB on the disk of the local cache, which has {free_mib}: free space, \
@@ -107,6 +122,15 @@ impl From<harpo_oblivious::Error> for ConsultError {
 }
 
 impl ConsultError {
+    /// Whether what was released is not there any more.
+    fn needs_another_release(&self) -> bool {
+        match self {
+            Self::Trust(error) => error.code() == Some("gone"),
+            Self::Unserved(unserved) => matches!(unserved, Unserved::Gone),
+            _ => false,
+        }
+    }
+
     /// Whether the cloud had answered, or may have: trying again would show it that something failed.
     fn was_seen_by_cloud(&self) -> bool {
         matches!(self, Self::Open(_) | Self::Retrieve(_) | Self::Io(_))
@@ -137,6 +161,8 @@ pub struct Consult(Arc<Inner>);
 /// Bundles that are decoded and opened at the same time. Waiting for it begins after the retrieval has ended, so that it does
 /// not show to the cloud.
 const OPENED_AT_ONCE: usize = 4;
+/// What waits for a round longer than this is answered with when to ask again, while the fetch goes on.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 struct Inner {
@@ -156,11 +182,19 @@ struct Inner {
     failures: Remembered<BundleId, Arc<ConsultError>>,
     flights: Mutex<HashMap<BundleId, Flight>>,
     underway: Arc<Underway>,
+    rounds: Arc<Rounds>,
+    /// Bundles that are given back, or wait for it.
+    giving: Arc<Semaphore>,
     shutdown: Shutdown,
 }
 
 /// A fetch under way.
-type Flight = Shared<BoxFuture<'static, Result<(), Arc<ConsultError>>>>;
+#[derive(Clone, Debug)]
+struct Flight {
+    outcome: Shared<BoxFuture<'static, Result<(), Arc<ConsultError>>>>,
+    /// Cancelled when somebody wants it who may not wait for a round.
+    at_once: CancellationToken,
+}
 
 impl Consult {
     /// The consulting side of `party`; its fetches are among what `shutdown` waits for.
@@ -172,6 +206,7 @@ impl Consult {
         settings: Settings,
         shutdown: Shutdown,
     ) -> Result<Self, ConsultError> {
+        let rounds = Arc::new(Rounds::new(party.clock()));
         let library = Library::open(settings.cache, settings.cache_max, store.clone()).await?;
         Ok(Self(Arc::new(Inner {
             party,
@@ -189,6 +224,8 @@ impl Consult {
             failures: Remembered::default(),
             flights: Mutex::default(),
             underway: Arc::default(),
+            rounds,
+            giving: Arc::new(Semaphore::new(GIVEN_AT_ONCE)),
             shutdown,
         })))
     }
@@ -196,6 +233,11 @@ impl Consult {
     /// How far its fetches are.
     pub fn underway(&self) -> Arc<Underway> {
         self.0.underway.clone()
+    }
+
+    /// What waits for rounds, and how they went.
+    pub fn rounds(&self) -> Arc<Rounds> {
+        self.0.rounds.clone()
     }
 
     /// Searches at trust (8.2).
@@ -264,8 +306,13 @@ impl Consult {
             if let Some(failure) = self.0.failures.get(&bundle, now) {
                 return Err(failure);
             }
-            let (flight, own) = self.flight(requester, bundle);
-            match flight.await {
+            let (flight, own) = self.flight(requester, bundle, Urgency::Reader);
+            if !own && self.0.rule_for(requester).is_none() {
+                // Who may not wait does not; but nobody makes another's fetch hurry without a permit of their own.
+                self.0.decide_held(requester, bundle).await?;
+                flight.at_once.cancel();
+            }
+            match self.landed(flight, bundle).await? {
                 // Another's refusal is not ours.
                 Err(error) if !own && !error.was_seen_by_cloud() => {}
                 other => return other,
@@ -273,27 +320,58 @@ impl Consult {
         }
     }
 
+    /// Waits for a fetch; not for long where it waits for a round.
+    async fn landed(
+        &self,
+        flight: Flight,
+        bundle: BundleId,
+    ) -> Result<Result<(), Arc<ConsultError>>, Arc<ConsultError>> {
+        let inner = &self.0;
+        loop {
+            tokio::select! {
+                outcome = flight.outcome.clone() => return Ok(outcome),
+                () = inner.party.clock().sleep(ANSWERED_WITHIN) => {}
+            }
+            if let Some(next) = inner.rounds.waits(bundle) {
+                let again = rounds::again_after(next, inner.now());
+                return Err(Arc::new(ConsultError::RoundPending { again }));
+            }
+        }
+    }
+
     /// The fetch of a bundle, and whether this call began it.
-    fn flight(&self, requester: &Requester, bundle: BundleId) -> (Flight, bool) {
+    fn flight(&self, requester: &Requester, bundle: BundleId, urgency: Urgency) -> (Flight, bool) {
         let mut flights = lock(&self.0.flights);
         if let Some(flight) = flights.get(&bundle) {
+            if urgency == Urgency::Reader {
+                self.0.rounds.hurry(bundle);
+            }
             return (flight.clone(), false);
         }
         let (done, outcome) = tokio::sync::oneshot::channel();
-        let (this, requester) = (self.clone(), requester.clone());
+        let at_once = CancellationToken::new();
+        let (this, requester, hurry) = (self.clone(), requester.clone(), at_once.clone());
         self.0.shutdown.spawn("fetch", async move {
-            let result = this.0.fetch(&requester, bundle).await.map_err(Arc::new);
+            let fetched = this.0.fetch(&requester, bundle, urgency, &hurry).await;
+            let (result, read) = match fetched {
+                Ok(read) => (Ok(()), read),
+                Err(error) => (Err(Arc::new(error)), None),
+            };
             this.0.land(requester, bundle, &result);
             // Nobody may be waiting any more.
             let _ = done.send(result);
+            if let Some(read) = read {
+                this.give_back(read);
+            }
         });
-        let flight = async {
+        let outcome = async {
             outcome
                 .await
                 .unwrap_or_else(|_| Err(Arc::new(ConsultError::Stopping)))
         }
         .boxed()
         .shared();
+        let flight = Flight { outcome, at_once };
         flights.insert(bundle, flight.clone());
         (flight, true)
     }
@@ -302,6 +380,7 @@ impl Consult {
     /// somebody reads (7.2).
     pub async fn refresh_hints(&self) -> Result<(), ConsultError> {
         let inner = &self.0;
+        let asked = inner.now();
         let stacks = inner.trust.stacks().await.map_err(ConsultError::Trust)?;
         let stacks: Vec<StackDescriptor> = stacks
             .iter()
@@ -310,6 +389,9 @@ impl Consult {
                 Err(error) => Err(OpenError::Stack(error)),
             })
             .collect::<Result<_, _>>()?;
+        let generations = stacks.iter().flat_map(|stack| &stack.generations);
+        let generations: Vec<_> = generations.map(|known| known.generation).collect();
+        inner.rounds.retain(&generations, asked);
         let source = Source {
             connect: &|| inner.connect().boxed(),
             clock: inner.party.clock(),
@@ -323,6 +405,13 @@ impl Consult {
 impl Inner {
     fn now(&self) -> Timestamp {
         self.party.clock().now()
+    }
+
+    /// The network's rounds, if the requester's purpose waits for them.
+    fn rule_for(&self, requester: &Requester) -> Option<Rule> {
+        let info = self.party.info();
+        let rule = info.rounds?;
+        (!info.at_once_for.contains(&requester.purpose)).then_some(rule)
     }
 
     async fn connect(&self) -> Result<CloudClient, ConnectError> {

@@ -117,6 +117,8 @@ pub struct CheckedAccess {
         Verified<StackDescriptor>,
         Vec<Signed<harpo_protocol::retrieval::Ticket>>,
     )>,
+    /// Trust wants the fragments back when they were read (5.7).
+    pub give_back: bool,
 }
 
 impl std::fmt::Debug for CheckedAccess {
@@ -192,6 +194,7 @@ fn check_access(
     Ok(CheckedAccess {
         grant: access.grant,
         secrets,
+        give_back: access.give_back && stack.is_some(),
         stack,
     })
 }
@@ -283,6 +286,8 @@ pub struct Opener {
     key: ContentKey,
     layout: Layout,
     pack: File,
+    /// Takes the fragments as they are sealed, one after another.
+    sealed: Option<Arc<File>>,
     have: Vec<bool>,
 }
 
@@ -303,8 +308,14 @@ impl Opener {
             key,
             layout,
             pack: scratch,
+            sealed: None,
             have,
         }
+    }
+
+    /// Keeps the fragments of cells, too, as they are under the content key: to be given back to trust (5.7).
+    pub fn keep_sealed(&mut self, file: Arc<File>) {
+        self.sealed = Some(file);
     }
 
     /// How many fragments the bundle has.
@@ -321,6 +332,9 @@ impl Opener {
         cell: &[u8],
     ) -> Result<(), OpenError> {
         let fragment = open_cell(key, at, cell).map_err(|_| OpenError::Fragment { index })?;
+        if let Some(sealed) = &self.sealed {
+            sealed.write_all_at(&fragment, u64::from(index) * fragment.len() as u64)?;
+        }
         self.fragment(index, fragment)
     }
 

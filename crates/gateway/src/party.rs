@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use harpo_protocol::Rejected;
 use harpo_protocol::cell::Layout;
 use harpo_protocol::id::PartyId;
@@ -71,7 +72,9 @@ pub struct Party {
     opening: OpeningKey,
     trust_key: VerifyingKey,
     name: String,
-    info: Arc<TrustInfo>,
+    info: ArcSwap<TrustInfo>,
+    /// Where the latest is kept.
+    kept: PathBuf,
     clock: Clock,
 }
 
@@ -161,14 +164,16 @@ impl Party {
             .map_err(PartyError::Rejected)?;
         let tls = client_config(&identity, Expect::role(Role::Trust))?;
         let trust = TrustClient::new(Client::new(trust_url, tls).map_err(PartyError::Info)?);
-        let info = network(&trust, &enrolment.trust_key, &data_dir.join(INFO)).await?;
+        let kept = data_dir.join(INFO);
+        let info = network(&trust, &enrolment.trust_key, &kept).await?;
         let party = Self {
             identity,
             signing: SigningKey::from_seed(&signing),
             opening: OpeningKey::from_bytes(&*opening).map_err(PartyError::Rejected)?,
             trust_key: enrolment.trust_key,
             name: credential.name.clone(),
-            info: Arc::new(info),
+            info: ArcSwap::from_pointee(info),
+            kept,
             clock: clock.clone(),
         };
         Ok((Arc::new(party), trust))
@@ -206,12 +211,36 @@ impl Party {
 
     /// What trust says of the network.
     pub fn info(&self) -> Arc<TrustInfo> {
-        self.info.clone()
+        self.info.load_full()
+    }
+
+    /// Asks trust anew what it says of the network: rules may change while a gateway runs.
+    ///
+    /// # Errors
+    /// [`PartyError`]; what was known stays. Sizes never change in a network's life.
+    pub async fn refresh(&self, trust: &TrustClient) -> Result<(), PartyError> {
+        let signed = trust.info().await.map_err(PartyError::Info)?;
+        let info = accepted(&signed, &self.trust_key, &self.kept)?;
+        let known = self.info.load();
+        if info.layout != known.layout {
+            let other = io::Error::other("trust says other sizes than before; enrol again");
+            return Err(at(&self.kept)(other));
+        }
+        // It is signed anew each time.
+        let same = TrustInfo {
+            issued: known.issued,
+            ..info.clone()
+        };
+        if same != **known {
+            keep(&signed, &self.kept)?;
+            self.info.store(Arc::new(info));
+        }
+        Ok(())
     }
 
     /// The network's sizes.
     pub fn layout(&self) -> Layout {
-        self.info.layout
+        self.info.load().layout
     }
 
     /// The clock.
@@ -234,12 +263,27 @@ async fn network(
         Ok(signed) => signed,
         Err(error) => return known(kept, key).ok_or(PartyError::Info(error)),
     };
+    let info = accepted(&signed, key, kept)?;
+    keep(&signed, kept)?;
+    Ok(info)
+}
+
+/// What trust says, if it is trust that says it and can be meant.
+fn accepted(
+    signed: &Signed<TrustInfo>,
+    key: &VerifyingKey,
+    kept: &Path,
+) -> Result<TrustInfo, PartyError> {
     let info = signed.verify(key).map_err(PartyError::Rejected)?;
     info.layout
         .validate()
+        .and_then(|()| info.rounds.map_or(Ok(()), |rule| rule.validate()))
         .map_err(|e| at(kept)(io::Error::other(e)))?;
-    files::write_durable(kept, signed.to_json().as_bytes(), 0o600).map_err(at(kept))?;
     Ok(info.into_inner())
+}
+
+fn keep(signed: &Signed<TrustInfo>, kept: &Path) -> Result<(), PartyError> {
+    files::write_durable(kept, signed.to_json().as_bytes(), 0o600).map_err(at(kept))
 }
 
 fn known(kept: &Path, key: &VerifyingKey) -> Option<TrustInfo> {

@@ -161,6 +161,7 @@ pub async fn serve(
         store: store.clone(),
         hints: hints.clone(),
         underway: consult.underway(),
+        rounds: consult.rounds(),
     };
     let users_file = dir.join(&config.users_file);
     let users = Arc::new(users::read(&users_file)?);
@@ -187,6 +188,7 @@ pub async fn serve(
         admin: admin_address,
     };
 
+    let rounds = consult.clone();
     let stop = shutdown.token();
     // Goes on while the others stop, so that it can say so.
     tokio::spawn(admin.serve(CancellationToken::new()));
@@ -218,6 +220,7 @@ pub async fn serve(
             stop.clone(),
         ),
     );
+    shutdown.spawn("rounds", rounds.keep_rounds(stop.clone()));
     let polling = notices::poll(trust, store, ready.clone(), clock.clone(), stop.clone());
     shutdown.spawn("notices", polling);
     let watching = users::watch(users_file, users, clock.clone(), stop.clone());

@@ -10,6 +10,7 @@ use harpo_service::http::ApiError;
 use serde::{Deserialize, Serialize};
 
 use crate::consult::progress::Underway;
+use crate::consult::rounds::{Rounds, RoundsStatus};
 use crate::hints::Hints;
 use crate::spool::Spool;
 use crate::store::notices::NoticeRow;
@@ -33,6 +34,9 @@ pub struct Status {
     pub stack_generations: usize,
     /// Bytes of hints that came from the cloud since the start, bodies only.
     pub hint_bytes_received: u64,
+    /// The network's rounds (docs/protocol.md 9.7), if it has any.
+    #[serde(default)]
+    pub rounds: Option<RoundsStatus>,
 }
 
 /// A row of `GET /api/stack`: the public figures of a sealed generation whose hint is here
@@ -64,6 +68,8 @@ pub struct About {
     pub hints: Arc<Hints>,
     /// Fetches that go on.
     pub underway: Arc<Underway>,
+    /// What waits for rounds.
+    pub rounds: Arc<Rounds>,
 }
 
 /// The routes, to be put behind authentication.
@@ -89,6 +95,7 @@ async fn status(State(about): State<About>) -> Result<Json<Status>, ApiError> {
         refused_bundles,
         stack_generations: about.hints.ready().len(),
         hint_bytes_received: about.hints.received(),
+        rounds: about.rounds.status(),
     }))
 }
 
@@ -155,6 +162,7 @@ mod tests {
             store: Store::open(&dir.path().join("gateway.db")).await.unwrap(),
             hints: Arc::new(Hints::open(dir.path().join("hints")).unwrap()),
             underway: Arc::default(),
+            rounds: Arc::new(Rounds::new(&Clock::manual(NOW))),
         };
         let clock = Clock::manual(NOW);
         let bundle = BundleId([0xab; 16]);

@@ -7,6 +7,7 @@ use harpo_protocol::id::{BundleId, Nonce};
 use harpo_protocol::identity::{CertificateChain, CertificateRequest, TrustInfo};
 use harpo_protocol::manifest::MAX_MANIFEST_BYTES;
 use harpo_protocol::release::{Notice, Release, ReleaseRequest};
+use harpo_protocol::rounds::Round;
 use harpo_protocol::search::{LocateRequest, LocateResponse, SearchRequest, SearchResponse};
 use harpo_protocol::sign::Signed;
 use harpo_protocol::stack::StackDescriptor;
@@ -120,6 +121,43 @@ impl TrustClient {
             .query(&[("grant", grant.to_string())])
             .send_bytes(limit)
             .await
+    }
+
+    /// Protocol 9.7.
+    pub async fn round(&self) -> Result<Round, ClientError> {
+        self.http
+            .post("/v1/rounds")
+            .json(&serde_json::json!({}))
+            .send_json(RELEASE)
+            .await
+    }
+
+    /// Protocol 5.7: a fragment that was read.
+    pub async fn put_replacement(
+        &self,
+        bundle: BundleId,
+        index: u32,
+        grant: Nonce,
+        fragment: Bytes,
+    ) -> Result<(), ClientError> {
+        let path = format!("/v1/replacements/{bundle}/fragments/{index}");
+        self.http
+            .put(&path)
+            .query(&[("grant", grant.to_string())])
+            .bytes(fragment)
+            .send()
+            .await
+            .map(drop)
+    }
+
+    /// Protocol 5.7: all fragments were given back.
+    pub async fn replaced(&self, bundle: BundleId, grant: Nonce) -> Result<(), ClientError> {
+        self.http
+            .post(&format!("/v1/replacements/{bundle}"))
+            .query(&[("grant", grant.to_string())])
+            .send()
+            .await
+            .map(drop)
     }
 
     /// Protocol 8.7.

@@ -11,6 +11,7 @@ use harpo_service::causes::in_one_line;
 use harpo_service::http::ClientError;
 
 use super::retrieve::RetrieveError;
+use super::rounds::Unserved;
 use super::{Consult, ConsultError};
 use crate::archive::{
     Archive, ArchiveError, Leaving, SearchPage, SearchQuery, Selector, StoredInstance,
@@ -117,7 +118,13 @@ impl From<Arc<ConsultError>> for ArchiveError {
             }
             ConsultError::Hints(HintError::Cloud { source, .. }) => unavailable(source, &error),
             ConsultError::Retrieve(RetrieveError::Cloud(source)) => unavailable(source, &error),
+            ConsultError::RoundPending { again } => Self::Unavailable {
+                retry_after: *again,
+                cause: Box::new(Shown(error)),
+            },
+            ConsultError::Unserved(Unserved::Failed(failed)) => failed.clone().into(),
             ConsultError::HintsPending
+            | ConsultError::Unserved(_)
             | ConsultError::Stopping
             | ConsultError::Retrieve(RetrieveError::Reconnect(_)) => Self::Unavailable {
                 retry_after: AGAIN,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use harpo_oblivious::Engine;
+use harpo_protocol::id::BundleId;
 use harpo_protocol::time::Timestamp;
 use harpo_service::clock::Clock;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,8 @@ pub const RUNNING: &str = "running";
 pub enum Phase {
     /// For a place among the retrievals, or for the cloud.
     Waiting,
+    /// For the network's rounds, which bring it (docs/protocol.md 9.7). Counts slots.
+    Round,
     /// Makes and sends queries. Counts queries.
     Asking,
     /// Counts bytes of answers.
@@ -47,6 +50,9 @@ pub struct Snapshot {
     pub bytes_total: u64,
     /// Between the first byte moved and the last.
     pub bytes_per_second: u64,
+    /// When the next round's retrieval is, in milliseconds since 1970, if it waits for rounds.
+    #[serde(default)]
+    pub next_round_ms: Option<u64>,
 }
 
 /// Notes how far one fetch is. Clones share it.
@@ -69,6 +75,7 @@ struct State {
     total: u64,
     /// When the first byte moved, and when the last did.
     moved: Option<(Timestamp, Timestamp)>,
+    next_round: Option<Timestamp>,
     ended: bool,
 }
 
@@ -83,12 +90,37 @@ impl Progress {
             wire: Wire::default(),
             total: 0,
             moved: None,
+            next_round: None,
             ended: false,
         };
         Self(Arc::new(Shared {
             clock: clock.clone(),
             state: Mutex::new(state),
         }))
+    }
+
+    /// Of a round, which is nobody's: shown nowhere.
+    pub fn of_round(clock: &Clock) -> Self {
+        let fetch = Fetch {
+            bundle: BundleId([0; 16]),
+            source: "stack",
+            engine: None,
+            at: clock.now(),
+            took: Duration::ZERO,
+            fragments: 0,
+            stack_bytes: 0,
+            hint_bytes: 0,
+            wire: Wire::default(),
+            authentic: 0,
+            unmarked: 0,
+            outcome: String::new(),
+        };
+        Self::new(&fetch, clock)
+    }
+
+    /// When the next round's retrieval is, if that is known.
+    pub fn next_round(&self, at: Option<Timestamp>) {
+        lock(&self.0.state).next_round = at;
     }
 
     /// From here on it does `phase`, which has `of` steps.
@@ -181,6 +213,10 @@ impl State {
             bytes,
             bytes_total: self.total.max(bytes),
             bytes_per_second: bytes * 1000 / took.max(1),
+            next_round_ms: match self.phase {
+                Phase::Round => self.next_round.map(|at| at.as_millis()),
+                _ => None,
+            },
         }
     }
 }
@@ -215,8 +251,6 @@ fn millis(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use harpo_protocol::id::BundleId;
-
     use super::*;
 
     fn fetch() -> Fetch {
@@ -263,6 +297,7 @@ mod tests {
             bytes: 1000,
             bytes_total: 3000,
             bytes_per_second: 500,
+            next_round_ms: None,
         };
         assert_eq!(row.progress, Some(expected));
         // What is sent again is expected on top of what was sent.

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use harpo_oblivious::{Engine, Stack};
@@ -41,10 +42,11 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// For `slots` of the stack that trust describes.
+    /// For `slots` of the stack that trust describes, with tickets of `queries` queries together.
     pub(super) fn new(
         stack: &StackDescriptor,
         slots: &[(GenerationId, u32)],
+        queries: u32,
     ) -> Result<Self, RetrieveError> {
         let shape = shape(stack)?;
         let places = slots.iter().map(|(generation, slot)| {
@@ -55,19 +57,24 @@ impl Asked {
         let places = places
             .collect::<Option<_>>()
             .ok_or(RetrieveError::OutsideStack)?;
-        let queries = classes(u32::try_from(slots.len()).unwrap_or(u32::MAX));
         Ok(Self {
-            engine: Engine::choose(&shape, queries.iter().sum()),
+            engine: Engine::choose(&shape, queries),
             stack: shape,
             places,
         })
     }
 }
 
+/// Queries of all tickets that a release of so many slots has: a class, not what is needed (9.1).
+pub(super) fn class(slots: usize) -> u32 {
+    let slots = u32::try_from(slots).unwrap_or(u32::MAX);
+    classes(slots).iter().sum()
+}
+
 /// A stack that has arrived, with what is wanted of it.
 #[derive(Debug)]
 pub(super) struct Streamed {
-    file: File,
+    file: Arc<File>,
     slot_bytes: u32,
     places: Vec<u64>,
 }
@@ -96,7 +103,7 @@ pub(super) async fn stream(
     let mut asking = Asking::new(cloud, &place);
     asking.ask(&request, region, &mut rng).await?;
     Ok(Streamed {
-        file,
+        file: Arc::new(file),
         slot_bytes: asked.stack.slot_bytes(),
         places: asked.places.clone(),
     })
@@ -132,6 +139,15 @@ impl Request for Whole {
 }
 
 impl Streamed {
+    /// Wanted slots that are in `file`, one after another and nothing else.
+    pub(super) fn kept(file: Arc<File>, slot_bytes: u32, slots: usize) -> Self {
+        Self {
+            file,
+            slot_bytes,
+            places: (0..slots as u64).collect(),
+        }
+    }
+
     /// Hands each wanted slot to `take` with its place in the list that was asked for. Blocks.
     pub(super) fn slots(
         self,

@@ -31,7 +31,11 @@ async fn a_release_is_asked_for_when_its_turn_at_the_cloud_has_come() {
     };
     let asked = || world.desk.releases.load(Ordering::Relaxed);
     let other = consult.0.retrievals.acquire().await.unwrap();
-    let fetch = consult.0.fetch(&requester, BundleId([1; 16]));
+    let at_once = CancellationToken::new();
+    let bundle = BundleId([1; 16]);
+    let fetch = consult
+        .0
+        .fetch(&requester, bundle, Urgency::Reader, &at_once);
     let mut fetch = std::pin::pin!(fetch);
     let waited = tokio::time::timeout(Duration::from_millis(300), &mut fetch).await;
     assert!(waited.is_err());

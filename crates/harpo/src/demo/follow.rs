@@ -55,6 +55,7 @@ fn words(progress: &Snapshot) -> String {
     let Snapshot { done, of, .. } = progress;
     match progress.phase {
         Phase::Waiting => "waiting for the cloud".to_owned(),
+        Phase::Round => format!("waiting for the network's rounds, slot {done} of {of}"),
         Phase::Asking => format!("asking, query {done} of {of}"),
         Phase::Receiving => format!("receiving, {}/s", megabytes(progress.bytes_per_second)),
         Phase::Decoding => format!("decoding, slot {done} of {of}"),
@@ -75,6 +76,7 @@ mod tests {
             bytes: 0,
             bytes_total: 0,
             bytes_per_second: 12_000_000,
+            next_round_ms: None,
         };
         assert_eq!(words(&progress(Phase::Asking)), "asking, query 2 of 4");
         assert_eq!(words(&progress(Phase::Receiving)), "receiving, 12.0 MB/s");

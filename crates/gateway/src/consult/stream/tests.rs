@@ -45,7 +45,7 @@ fn descriptor(slots: u32, slot_bytes: u32, interleave: u32) -> StackDescriptor {
 
 fn asked(cloud: &TestCloud) -> Asked {
     let slot_bytes = cloud.held.stack.slot_bytes();
-    Asked::new(&descriptor(SLOTS, slot_bytes, 2), &wanted()).unwrap()
+    Asked::new(&descriptor(SLOTS, slot_bytes, 2), &wanted(), 4).unwrap()
 }
 
 fn wanted() -> Vec<(GenerationId, u32)> {
@@ -187,7 +187,9 @@ fn the_engine_follows_from_the_stack_and_the_class() {
     let stack = descriptor(64, 4 << 20, 8);
     let engine = |count: u32| {
         let slots: Vec<_> = (0..count).map(|slot| (GENERATION, slot)).collect();
-        Asked::new(&stack, &slots).unwrap().engine
+        Asked::new(&stack, &slots, class(slots.len()))
+            .unwrap()
+            .engine
     };
     assert_eq!((engine(1), engine(16)), (Engine::Ring, Engine::Ring));
     // Classes, not what is needed: 17 is asked for as 32.
@@ -199,7 +201,7 @@ fn what_is_outside_the_stack_is_refused() {
     let stack = descriptor(8, 1000, 2);
     let elsewhere = [(GenerationId([1; 16]), 0)];
     assert!(matches!(
-        Asked::new(&stack, &elsewhere),
+        Asked::new(&stack, &elsewhere, 1),
         Err(RetrieveError::OutsideStack)
     ));
 }
