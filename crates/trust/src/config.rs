@@ -14,6 +14,10 @@ use serde::Deserialize;
 use crate::ring::{HINT_NOISE, MAX_INTERLEAVE, MAX_POLYS, ParameterSet};
 use crate::stack::Bounds;
 
+mod retrieval;
+
+pub use retrieval::{Replacement, Retrieval, Schedule};
+
 /// The sample configuration, which says what the defaults are.
 pub const SAMPLE: &str = include_str!("../../../docs/examples/trust.toml");
 
@@ -47,6 +51,10 @@ pub struct TrustConfig {
     pub marks: Marks,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[retrieval]`.
+    pub retrieval: Retrieval,
+    /// `[replacement]`.
+    pub replacement: Replacement,
 }
 
 impl Default for TrustConfig {
@@ -65,6 +73,8 @@ impl Default for TrustConfig {
             policy: PolicyFiles::default(),
             marks: Marks::default(),
             limits: Limits::default(),
+            retrieval: Retrieval::default(),
+            replacement: Replacement::default(),
         }
     }
 }
@@ -306,6 +316,8 @@ impl TrustConfig {
     pub fn validate(&self) -> Result<(), Malformed> {
         self.layout().validate()?;
         self.marks.validate()?;
+        self.retrieval.validate()?;
+        self.replacement.validate()?;
         let complain = |why: String| Err(Malformed::new("configuration", why));
         let share = self.mixing.seal_when_full_share;
         if !(share > 0.0 && share <= 1.0) {

@@ -60,8 +60,8 @@ pub(super) async fn info(
         cloud_url: trust.config.cloud.url.clone(),
         issued: trust.store.now(),
         unmarked_modalities: trust.config.marks.unmarked_modalities.clone(),
-        rounds: None,
-        at_once_for: Vec::new(),
+        rounds: trust.config.retrieval.rule(),
+        at_once_for: trust.config.retrieval.at_once_for.clone(),
         relay: None,
     })))
 }
