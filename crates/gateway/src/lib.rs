@@ -8,6 +8,7 @@ pub mod config;
 pub mod consult;
 pub mod content;
 pub mod dicom;
+pub mod figures;
 pub mod hints;
 pub mod maintenance;
 pub mod notices;

@@ -15,6 +15,7 @@ use harpo_service::config::ConfigError;
 use harpo_service::enrol::keep_renewed;
 use harpo_service::files;
 use harpo_service::http::{Client, ClientError, Limits, Server};
+use harpo_service::metrics::Metrics;
 use harpo_service::shutdown::Shutdown;
 use harpo_service::tls::{Expect, TlsError, client_config};
 use tokio::net::TcpListener;
@@ -24,6 +25,7 @@ use tracing::{info, warn};
 use crate::config::{self, Figures, GatewayConfig};
 use crate::consult::{Consult, ConsultError, Settings};
 use crate::dicom::scp::{Scp, ScpConfig};
+use crate::figures::{self, METRICS};
 use crate::hints::Hints;
 use crate::notices;
 use crate::outsource::Outsource;
@@ -178,7 +180,10 @@ pub async fn serve(
             ..WebLimits::default()
         },
     };
+    let metrics = Metrics::new(METRICS);
+    let admin = admin.telling(metrics.clone(), Arc::new(about.clone()));
     let router = web::router(web, status::routes(about));
+    let router = metrics.count_answers(figures::REQUESTS, router);
     let server = Server::bind(config.web.listen, Limits::default())
         .await
         .map_err(listen("DICOMweb", config.web.listen))?;

@@ -457,6 +457,34 @@ impl Store {
     }
 }
 
+/// What fetches of one source came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct FetchSums {
+    pub(crate) fetches: u64,
+    pub(crate) failed: u64,
+    pub(crate) bytes_up: u64,
+    pub(crate) bytes_down: u64,
+}
+
+impl Store {
+    /// All fetches of a source (`cache` or `stack`) added up.
+    pub(crate) async fn fetch_sums(&self, source: &str) -> Result<FetchSums, StoreError> {
+        let row = sqlx::query(
+            "SELECT COUNT(*), COALESCE(SUM(outcome <> 'opened'), 0), COALESCE(SUM(bytes_up), 0), \
+             COALESCE(SUM(bytes_down), 0) FROM fetches WHERE source = ?",
+        )
+        .bind(source)
+        .fetch_one(self.db.read())
+        .await?;
+        Ok(FetchSums {
+            fetches: unsigned(&row, 0)?,
+            failed: unsigned(&row, 1)?,
+            bytes_up: unsigned(&row, 2)?,
+            bytes_down: unsigned(&row, 3)?,
+        })
+    }
+}
+
 fn fetch_row(row: &SqliteRow) -> Result<FetchRow, StoreError> {
     Ok(FetchRow {
         number: Some(unsigned(row, 0)?),

@@ -1,4 +1,5 @@
 use clap::{Command, CommandFactory as _};
+use harpo_service::metrics::{Kind, Metric};
 
 use super::Cli;
 
@@ -37,4 +38,36 @@ fn help(command: &Command) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     let name = command.get_bin_name().unwrap_or("harpo");
     format!("$ {name} --help\n{}", lines.join("\n"))
+}
+
+/// The tables of docs/metrics.md are those of the services, word for word.
+#[test]
+fn every_figure_is_documented_as_it_is_told() {
+    let parties = [
+        harpo_trust::METRICS,
+        harpo_cloud::METRICS,
+        harpo_gateway::figures::METRICS,
+    ];
+    let told: Vec<String> = parties.concat().iter().map(row).collect();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+    let text = std::fs::read_to_string(file).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("| `harpo_"));
+    let documented: Vec<&str> = rows.collect();
+    assert!(
+        told == documented,
+        "docs/metrics.md should have these rows, in this order:\n{}",
+        told.join("\n")
+    );
+}
+
+fn row(metric: &Metric) -> String {
+    let kind = match metric.kind {
+        Kind::Gauge => "gauge",
+        Kind::Counter => "counter",
+        Kind::Histogram(_) => "histogram",
+    };
+    let label = metric
+        .label
+        .map_or(String::new(), |label| format!("`{label}`"));
+    format!("| `{}` | {kind} | {label} | {} |", metric.name, metric.help)
 }

@@ -61,6 +61,30 @@ async fn it_is_ready_while_it_serves_and_not_while_it_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn it_tells_its_figures() {
+    let world = World::new().await;
+    let shutdown = Shutdown::new();
+    let addresses = start(&world, &shutdown).await.unwrap();
+    let client = Client::plain(&format!("http://{}", addresses.web)).unwrap();
+    client.get("/api/status").send().await.unwrap_err();
+    let client = Client::plain(&format!("http://{}", addresses.admin)).unwrap();
+    let text = client.get("/-/metrics").send_bytes(1 << 20).await.unwrap();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    for line in [
+        "harpo_gateway_waiting_instances 0",
+        "harpo_gateway_fetches_total{source=\"stack\"} 0",
+        "harpo_gateway_requests_total{code=\"rejected\"} 1",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line} in\n{text}");
+    }
+    for metric in METRICS {
+        let help = format!("# HELP {} {}", metric.name, metric.help);
+        assert!(text.lines().any(|told| told == help), "{help} in\n{text}");
+    }
+    shutdown.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_is_not_ready_before_trust_has_answered() {
     let mut world = World::new().await;
     // Known from before.
