@@ -9,3 +9,4 @@ pub mod attacks;
 pub mod game;
 pub mod record;
 pub mod traffic;
+pub mod world;

@@ -1,0 +1,558 @@
+//! Trust's part: placing, mixing, sealing, stacks, and what is placed again.
+
+use harpo_protocol::id::{Digest, GenerationId};
+use harpo_protocol::placement::{Full, OpenGeneration, shuffle};
+use harpo_protocol::rounds::stack_of;
+use harpo_protocol::stack::Figures;
+use harpo_protocol::time::Timestamp;
+use harpo_trust::{Bounds, CLOSE_AHEAD, TrustConfig};
+use rand_chacha::ChaCha20Rng;
+use rand_core::Rng as _;
+
+use super::cloud::Shelf;
+use super::{Agenda, RETIRE_AFTER, SEALING, Settings, What, World, WorldError};
+use crate::record::Written;
+use crate::traffic::{Deposit, Traffic};
+
+/// Slots that leave before another generation has its turn, as in trust's mixer.
+const BATCH: usize = 16;
+
+/// What trust knows.
+pub(super) struct Trust {
+    config: TrustConfig,
+    bounds: Bounds,
+    /// For the positive control: a bit of each bundle's patient.
+    parity: Option<Vec<usize>>,
+    generations: Vec<Generation>,
+    bundles: Vec<Stored>,
+    pub(super) shelves: Vec<Stack>,
+    /// Those that are not retired, oldest first: places in `shelves`.
+    pub(super) current: Vec<usize>,
+    /// Slots of errands that are under way.
+    under_way: u32,
+    /// The first tick at which nothing leaves yet.
+    tick: Timestamp,
+}
+
+struct Generation {
+    id: GenerationId,
+    state: OpenGeneration,
+    figures: Figures,
+    closed: bool,
+    /// What each slot holds.
+    contents: Vec<Written>,
+    /// Bundles that were placed here.
+    bundles: Vec<u32>,
+    /// Slots that errands brought.
+    brought: u32,
+    left: Vec<bool>,
+    leaving: Vec<u32>,
+    /// Slots that are not at the cloud.
+    missing: u32,
+    sealed: Option<Timestamp>,
+    stack: usize,
+}
+
+/// Where a bundle is.
+#[derive(Clone, Default)]
+struct Stored {
+    generation: Option<u32>,
+    slots: Vec<u32>,
+    /// On its way back already.
+    returning: bool,
+    /// Its place among the bundles of its stack.
+    place: u32,
+}
+
+/// Why a bundle is placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// It was deposited.
+    Fresh,
+    /// It was read.
+    Read,
+    /// Trust wanted it back.
+    Errand,
+}
+
+/// A bundle that is to be placed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Coming {
+    pub(super) bundle: u32,
+    pub(super) fragments: u32,
+    pub(super) why: Why,
+}
+
+/// A stack, and the bundles that are read from it.
+pub(super) struct Stack {
+    pub(super) shelf: Shelf,
+    generations: Vec<u32>,
+    figures: Vec<Figures>,
+    live: Vec<u32>,
+}
+
+impl Trust {
+    pub(super) fn new(settings: &Settings, traffic: &Traffic, rng: &mut ChaCha20Rng) -> Self {
+        let config = settings.trust.clone();
+        let bit = |deposit: &Deposit| deposit.patient as usize % 2;
+        let mut trust = Self {
+            bounds: config.stack_bounds(),
+            parity: settings
+                .leak
+                .then(|| traffic.deposits.iter().map(bit).collect()),
+            config,
+            generations: Vec::new(),
+            bundles: vec![Stored::default(); traffic.deposits.len()],
+            shelves: Vec::new(),
+            current: Vec::new(),
+            under_way: 0,
+            tick: Timestamp::EPOCH,
+        };
+        trust.open(rng);
+        trust
+    }
+
+    pub(super) fn sealed(&self) -> u64 {
+        self.generations
+            .iter()
+            .filter(|g| g.sealed.is_some())
+            .count() as u64
+    }
+
+    pub(super) fn stacks(&self) -> u64 {
+        self.current.len() as u64
+    }
+
+    /// A bundle's slots in its stack, if it is read from there; otherwise it comes from the cache.
+    pub(super) fn in_stack(&self, bundle: u32, now: Timestamp) -> Option<(u32, &[u32])> {
+        let stored = &self.bundles[bundle as usize];
+        let number = stored.generation?;
+        let sealed = self.generations[number as usize].sealed?;
+        let cached = now < sealed.after(self.config.cache_grace());
+        (!cached).then_some((number, stored.slots.as_slice()))
+    }
+
+    pub(super) fn is_returning(&self, bundle: u32) -> bool {
+        self.bundles[bundle as usize].returning
+    }
+
+    pub(super) fn set_returning(&mut self, bundle: u32, returning: bool) {
+        self.bundles[bundle as usize].returning = returning;
+    }
+
+    pub(super) fn id(&self, generation: u32) -> GenerationId {
+        self.generations[generation as usize].id
+    }
+
+    pub(super) fn figures(&self, generation: u32) -> &Figures {
+        &self.generations[generation as usize].figures
+    }
+
+    /// The stack of a sealed generation.
+    pub(super) fn stack(&self, generation: u32) -> usize {
+        self.generations[generation as usize].stack
+    }
+
+    /// What a round is for (9.7).
+    pub(super) fn round(&self, number: u64) -> Option<usize> {
+        let place = stack_of(number, self.current.len())?;
+        self.current.get(place).copied()
+    }
+
+    /// Something old of this stack to bring back, and its slots (5.7).
+    pub(super) fn errand(
+        &mut self,
+        stack: usize,
+        settings: &Settings,
+        now: Timestamp,
+        rng: &mut ChaCha20Rng,
+    ) -> Option<(u32, Vec<(GenerationId, u32)>)> {
+        let open = self.generations.last()?;
+        open.state.first_deposit()?;
+        let (slots, brought) = (open.figures.slots, open.brought);
+        if !settings.old.allows(slots, brought, self.under_way, 1) {
+            return None;
+        }
+        let live = &self.shelves[stack].live;
+        let count = u32::try_from(live.len()).ok().filter(|count| *count > 0)?;
+        let bundle = live[harpo_protocol::placement::below(count, rng) as usize];
+        if self.is_returning(bundle) {
+            return None;
+        }
+        let (generation, places) = self.in_stack(bundle, now)?;
+        let more = places.len() as u32;
+        if !settings.old.allows(slots, brought, self.under_way, more) {
+            return None;
+        }
+        let id = self.id(generation);
+        let places = places.iter().map(|slot| (id, *slot)).collect();
+        self.under_way += more;
+        self.set_returning(bundle, true);
+        Some((bundle, places))
+    }
+
+    /// An errand is over, one way or the other.
+    pub(super) fn errand_over(&mut self, slots: u32) {
+        self.under_way = self.under_way.saturating_sub(slots);
+    }
+
+    /// The next generation begins.
+    fn open(&mut self, rng: &mut ChaCha20Rng) {
+        let layout = self.config.layout();
+        let mut id = GenerationId([0; 16]);
+        rng.fill_bytes(&mut id.0);
+        let mut seed = Digest([0; 32]);
+        rng.fill_bytes(&mut seed.0);
+        let slots = layout.slots as usize;
+        self.generations.push(Generation {
+            id,
+            state: OpenGeneration::new(
+                layout,
+                self.config.mixing(),
+                self.config.seal_rule(),
+                None,
+                Default::default(),
+            ),
+            figures: Figures {
+                slots: layout.slots,
+                slot_bytes: layout.slot_bytes(),
+                parameter_set: self.config.ring.parameter_set,
+                interleave: self.config.interleave_for(&layout),
+                seed,
+            },
+            closed: false,
+            contents: vec![Written::default(); slots],
+            bundles: Vec::new(),
+            brought: 0,
+            left: vec![false; slots],
+            leaving: Vec::new(),
+            missing: layout.slots,
+            sealed: None,
+            stack: usize::MAX,
+        });
+    }
+
+    /// The number of the open generation.
+    fn number(&self) -> u32 {
+        self.generations.len() as u32 - 1
+    }
+
+    /// The open generation.
+    fn last(&mut self) -> &mut Generation {
+        let number = self.number() as usize;
+        &mut self.generations[number]
+    }
+
+    /// Gives a bundle its cells; a generation that it does not fit is closed first (5.1).
+    pub(super) fn place(
+        &mut self,
+        coming: Coming,
+        now: Timestamp,
+        agenda: &mut Agenda,
+        rng: &mut ChaCha20Rng,
+    ) -> Result<(), Full> {
+        let Coming {
+            bundle,
+            fragments,
+            why,
+        } = coming;
+        let places = match self.last().state.place(fragments, now, rng) {
+            Ok(places) => places,
+            Err(_) => {
+                self.close_generation(now, agenda, rng);
+                self.last().state.place(fragments, now, rng)?
+            }
+        };
+        let number = self.number();
+        let age = self.config.seal_rule().age;
+        let generation = self.last();
+        let mut slots: Vec<u32> = places.iter().map(|place| place.slot).collect();
+        slots.dedup();
+        for slot in &slots {
+            let holds = &mut generation.contents[*slot as usize];
+            if holds.bundles.is_empty() {
+                holds.replaced = true;
+                let opened = generation.state.slots().get(slot);
+                if let Some(leaves) = opened.and_then(|slot| slot.leaves) {
+                    agenda.put(before(leaves, now), What::Close(number));
+                    let slot = *slot;
+                    agenda.put(
+                        leaves,
+                        What::Due {
+                            generation: number,
+                            slot,
+                        },
+                    );
+                }
+            }
+            holds.replaced &= why != Why::Fresh;
+            holds.bundles.push(bundle);
+        }
+        if generation.bundles.is_empty() {
+            agenda.put(now.after(age), What::Age(number));
+        }
+        generation.bundles.push(bundle);
+        if why == Why::Errand {
+            generation.brought += slots.len() as u32;
+        }
+        let full = generation.state.should_seal(now);
+        let stored = &mut self.bundles[bundle as usize];
+        (stored.generation, stored.slots, stored.returning) = (Some(number), slots, false);
+        if full {
+            self.close_generation(now, agenda, rng);
+        }
+        Ok(())
+    }
+
+    /// Closes the open generation: its slots leave at the grid's next moment (5.5).
+    fn close_generation(&mut self, now: Timestamp, agenda: &mut Agenda, rng: &mut ChaCha20Rng) {
+        let number = self.number();
+        if let Some(parity) = self.parity.take() {
+            self.relabel(number, &parity, rng);
+            self.parity = Some(parity);
+        }
+        self.last().closed = true;
+        agenda.put(self.config.seal_moment(now), What::Leave(number));
+        self.open(rng);
+    }
+
+    /// Takes a bundle out of its stack's list.
+    fn unlist(&mut self, bundle: u32) -> Option<usize> {
+        let stored = &self.bundles[bundle as usize];
+        let generation = &self.generations[stored.generation? as usize];
+        generation.sealed?;
+        let (stack, place) = (generation.stack, stored.place as usize);
+        let live = &mut self.shelves[stack].live;
+        live.swap_remove(place);
+        if let Some(moved) = live.get(place) {
+            self.bundles[*moved as usize].place = place as u32;
+        }
+        live.is_empty().then_some(stack)
+    }
+
+    /// The next tick from now, which is then taken (5.5).
+    fn tick(&mut self, now: Timestamp) -> Timestamp {
+        let interval = self.config.slot_interval();
+        let millis = u64::try_from(interval.as_millis())
+            .unwrap_or(u64::MAX)
+            .max(1);
+        let tick = Timestamp(now.max(self.tick).0.next_multiple_of(millis));
+        self.tick = tick.after(interval);
+        tick
+    }
+
+    /// Positive control: the slots of patients with odd numbers get odd indexes, as far as there are any.
+    fn relabel(&mut self, number: u32, parity: &[usize], rng: &mut ChaCha20Rng) {
+        let generation = &mut self.generations[number as usize];
+        let slots = generation.contents.len() as u32;
+        let mut free = [Vec::new(), Vec::new()];
+        for slot in 0..slots {
+            free[slot as usize % 2].push(slot);
+        }
+        free.iter_mut().for_each(|side| shuffle(side, rng));
+        let mut to = vec![0; slots as usize];
+        let occupied = |slot: &u32| !generation.contents[*slot as usize].bundles.is_empty();
+        let (real, cover): (Vec<u32>, Vec<u32>) = (0..slots).partition(occupied);
+        for slot in real.into_iter().chain(cover) {
+            let first = generation.contents[slot as usize].bundles.first();
+            let side = first.map_or(0, |bundle| parity[*bundle as usize]);
+            let index = free[side].pop().or_else(|| free[1 - side].pop());
+            to[slot as usize] = index.unwrap_or(slot);
+        }
+        let mut contents = vec![Written::default(); slots as usize];
+        for (slot, holds) in (0..).zip(generation.contents.drain(..)) {
+            let slot: usize = slot;
+            contents[to[slot] as usize] = holds;
+        }
+        generation.contents = contents;
+        for bundle in &generation.bundles {
+            let stored = &mut self.bundles[*bundle as usize];
+            if stored.generation == Some(number) {
+                stored
+                    .slots
+                    .iter_mut()
+                    .for_each(|slot| *slot = to[*slot as usize]);
+            }
+        }
+    }
+}
+
+/// When a slot that leaves at `leaves` takes nothing more (5.3).
+fn before(leaves: Timestamp, now: Timestamp) -> Timestamp {
+    (leaves - CLOSE_AHEAD).max(now)
+}
+
+impl World<'_, '_> {
+    pub(super) fn deposited(&mut self, bundle: u32, now: Timestamp) -> Result<(), WorldError> {
+        let fragments = self.traffic.deposits[bundle as usize].fragments;
+        let coming = Coming {
+            bundle,
+            fragments,
+            why: Why::Fresh,
+        };
+        self.trust
+            .place(coming, now, &mut self.agenda, &mut self.rng)?;
+        Ok(())
+    }
+
+    /// A bundle's fragments are back: it is placed anew (5.7).
+    pub(super) fn placed_again(
+        &mut self,
+        bundle: u32,
+        why: Why,
+        now: Timestamp,
+    ) -> Result<(), WorldError> {
+        let emptied = self.trust.unlist(bundle);
+        if let Some(stack) = emptied {
+            self.agenda
+                .put(now.after(RETIRE_AFTER), What::Retire(stack as u32));
+        }
+        let fragments = self.traffic.deposits[bundle as usize].fragments;
+        let coming = Coming {
+            bundle,
+            fragments,
+            why,
+        };
+        self.trust
+            .place(coming, now, &mut self.agenda, &mut self.rng)?;
+        Ok(())
+    }
+
+    /// Whether a generation is sealed for its age.
+    pub(super) fn look(&mut self, number: u32, now: Timestamp) {
+        let trust = &mut self.trust;
+        if number == trust.number() && trust.last().state.should_seal(now) {
+            trust.close_generation(now, &mut self.agenda, &mut self.rng);
+        }
+    }
+
+    /// Closes the slots whose time is near (5.3).
+    pub(super) fn close(&mut self, number: u32, now: Timestamp) {
+        let generation = &mut self.trust.generations[number as usize];
+        if !generation.closed {
+            for slot in generation.state.due(now.after(CLOSE_AHEAD)) {
+                generation.state.close(slot);
+            }
+        }
+    }
+
+    /// A slot's drawn time has come: it leaves at the next tick, unless the whole generation is leaving (5.5).
+    pub(super) fn due(&mut self, generation: u32, slot: u32, now: Timestamp) {
+        let of = &mut self.trust.generations[generation as usize];
+        if !std::mem::replace(&mut of.left[slot as usize], true) {
+            let at = self.trust.tick(now);
+            self.agenda.put(at, What::Depart { generation, slot });
+        }
+    }
+
+    /// All that has not left leaves in one random order, some at a time (5.4, 5.5).
+    pub(super) fn leave(&mut self, number: u32, now: Timestamp) {
+        let trust = &mut self.trust;
+        let generation = &mut trust.generations[number as usize];
+        if generation.leaving.is_empty() {
+            // Those that are closed leave by themselves, within seconds.
+            generation.leaving = generation.state.sealing_order(&mut self.rng);
+            let left = &generation.left;
+            generation.leaving.retain(|slot| !left[*slot as usize]);
+        }
+        let mut at = now;
+        for _ in 0..BATCH {
+            let generation = &mut trust.generations[number as usize];
+            let Some(slot) = generation.leaving.pop() else {
+                return;
+            };
+            generation.left[slot as usize] = true;
+            at = trust.tick(now);
+            let generation = number;
+            self.agenda.put(at, What::Depart { generation, slot });
+        }
+        if !trust.generations[number as usize].leaving.is_empty() {
+            self.agenda.put(at, What::Leave(number));
+        }
+    }
+
+    /// A slot is sent; after the last one the cloud seals.
+    pub(super) fn depart(
+        &mut self,
+        number: u32,
+        slot: u32,
+        now: Timestamp,
+    ) -> Result<(), WorldError> {
+        let generation = &mut self.trust.generations[number as usize];
+        let holds = std::mem::take(&mut generation.contents[slot as usize]);
+        let count = match (holds.bundles.is_empty(), holds.replaced) {
+            (true, _) => &mut self.summary.slots_cover,
+            (false, true) => &mut self.summary.slots_replaced,
+            (false, false) => &mut self.summary.slots_fresh,
+        };
+        *count += 1;
+        self.cloud.write(generation.id, slot, holds, now)?;
+        generation.missing -= 1;
+        if generation.missing == 0 {
+            self.agenda.put(now.after(SEALING), What::Sealed(number));
+        }
+        Ok(())
+    }
+
+    /// A generation enters a stack (7.1).
+    pub(super) fn sealed(&mut self, number: u32, now: Timestamp) -> Result<(), WorldError> {
+        let trust = &mut self.trust;
+        let generation = &mut trust.generations[number as usize];
+        generation.sealed = Some(now);
+        let figures = generation.figures.clone();
+        self.cloud.seal(generation.id, &figures, now)?;
+        let newest = trust.shelves.len().checked_sub(1).filter(|newest| {
+            let stack = &trust.shelves[*newest];
+            trust
+                .bounds
+                .takes(&stack.figures.iter().collect::<Vec<_>>(), &figures)
+        });
+        let known = newest.map(|newest| &trust.shelves[newest].shelf);
+        let shelf = self.cloud.shelf(known, generation.id, &figures)?;
+        let stack = match newest {
+            Some(newest) => {
+                trust.shelves[newest].shelf = shelf;
+                newest
+            }
+            None => {
+                trust.shelves.push(Stack {
+                    shelf,
+                    generations: Vec::new(),
+                    figures: Vec::new(),
+                    live: Vec::new(),
+                });
+                trust.current.push(trust.shelves.len() - 1);
+                trust.shelves.len() - 1
+            }
+        };
+        generation.stack = stack;
+        let shelf = &mut trust.shelves[stack];
+        shelf.generations.push(number);
+        shelf.figures.push(figures);
+        for bundle in &generation.bundles {
+            trust.bundles[*bundle as usize].place = shelf.live.len() as u32;
+            shelf.live.push(*bundle);
+        }
+        self.announce(number, now);
+        Ok(())
+    }
+
+    /// A closed stack that nothing was read from for a day goes (5.7).
+    pub(super) fn retire(&mut self, stack: u32, now: Timestamp) -> Result<(), WorldError> {
+        let trust = &mut self.trust;
+        let index = stack as usize;
+        let newest = trust.current.last() == Some(&index);
+        if newest || !trust.shelves[index].live.is_empty() {
+            return Ok(());
+        }
+        let before = trust.current.len();
+        trust.current.retain(|current| *current != index);
+        if trust.current.len() < before {
+            for generation in trust.shelves[index].generations.clone() {
+                self.cloud.retire(trust.id(generation), now)?;
+                self.summary.retired += 1;
+            }
+        }
+        Ok(())
+    }
+}
