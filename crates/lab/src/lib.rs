@@ -8,5 +8,6 @@
 pub mod attacks;
 pub mod game;
 pub mod record;
+pub mod systems;
 pub mod traffic;
 pub mod world;

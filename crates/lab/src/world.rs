@@ -12,13 +12,14 @@ use std::io;
 use std::time::Duration;
 
 use harpo_protocol::time::Timestamp;
-use harpo_protocol::{Malformed, replacement, rounds};
+use harpo_protocol::{Malformed, rounds};
 use harpo_trust::TrustConfig;
 use rand_chacha::ChaCha20Rng;
 
 use crate::record::Record;
 use crate::traffic::{self, Scenario, ScenarioError, Traffic};
 
+mod baseline;
 mod cloud;
 mod gateways;
 mod recorder;
@@ -60,14 +61,10 @@ pub enum Way {
 /// What runs.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Sizes, mixing, sealing, bounds of stacks.
+    /// Sizes, mixing, sealing, bounds of stacks, what goes back.
     pub trust: TrustConfig,
     /// How gateways ask.
     pub way: Way,
-    /// Whether what was read goes back.
-    pub after_read: bool,
-    /// How much that is old goes back; only rounds run errands.
-    pub old: replacement::Rule,
     /// Whether gateways go through a relay.
     pub relay: bool,
     /// Positive control: one bit of the patient's number shows.
@@ -77,14 +74,14 @@ pub struct Settings {
 impl Default for Settings {
     /// The product as it is configured by default, in rounds and behind a relay.
     fn default() -> Self {
+        let trust = TrustConfig::default();
+        let rule = rounds::Rule {
+            seconds: trust.retrieval.round_seconds,
+            queries: trust.retrieval.queries,
+        };
         Self {
-            trust: TrustConfig::default(),
-            way: Way::Rounds(rounds::Rule {
-                seconds: 60,
-                queries: 8,
-            }),
-            after_read: true,
-            old: replacement::Rule { old_share: 0.5 },
+            trust,
+            way: Way::Rounds(rule),
             relay: true,
             leak: false,
         }
@@ -348,6 +345,7 @@ impl<'a, 'l> World<'a, 'l> {
         self.summary.stacks = self.trust.stacks();
         self.summary.finish();
         let mut record = self.cloud.finish();
+        baseline::rewrite(self.settings, &mut record);
         record.truth.bundles = self
             .traffic
             .deposits

@@ -10,6 +10,7 @@ use harpo_protocol::rounds::{Pick, Queue, Rule, Urgency, ahead};
 use harpo_protocol::time::Timestamp;
 use rand_core::Rng as _;
 
+use super::baseline;
 use super::trust::Why as Placing;
 use super::{GIVING_BACK_SECONDS, GRANT, HINT_POLL_SECONDS, Way, What, World, WorldError};
 use crate::record::{Fetch, Read, Why};
@@ -146,7 +147,8 @@ impl World<'_, '_> {
         let id = self.trust.id(generation);
         let places: Vec<(GenerationId, u32)> = slots.iter().map(|slot| (id, *slot)).collect();
         let count = places.len() as u32;
-        let give_back = self.settings.after_read && !self.trust.is_returning(bundle);
+        let give_back =
+            self.settings.trust.replacement.after_read && !self.trust.is_returning(bundle);
         if give_back {
             self.trust.set_returning(bundle, true);
         }
@@ -233,7 +235,7 @@ impl World<'_, '_> {
         if self.gateways.errands.contains_key(&(hospital, stack)) {
             return;
         }
-        let drawn = self.trust.errand(stack, self.settings, now, &mut self.rng);
+        let drawn = self.trust.errand(stack, now, &mut self.rng);
         let Some((bundle, places)) = drawn else {
             return;
         };
@@ -354,8 +356,8 @@ impl World<'_, '_> {
         for (id, slot) in places {
             let generation = self.cloud.recorder().number(*id);
             let group = match self.settings.way {
-                Way::Groups(of) => (generation - 1) * slots.div_ceil(of) + slot / of + 1,
-                _ => generation * slots + slot,
+                Way::Groups(of) => baseline::group(generation, *slot, slots, of),
+                _ => baseline::object(generation, *slot, slots),
             };
             match asked.iter_mut().find(|(known, _)| *known == group) {
                 Some((_, count)) => *count += 1,

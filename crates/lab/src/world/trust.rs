@@ -163,14 +163,14 @@ impl Trust {
     pub(super) fn errand(
         &mut self,
         stack: usize,
-        settings: &Settings,
         now: Timestamp,
         rng: &mut ChaCha20Rng,
     ) -> Option<(u32, Vec<(GenerationId, u32)>)> {
+        let rule = self.config.replacement.rule();
         let open = self.generations.last()?;
         open.state.first_deposit()?;
         let (slots, brought) = (open.figures.slots, open.brought);
-        if !settings.old.allows(slots, brought, self.under_way, 1) {
+        if !rule.allows(slots, brought, self.under_way, 1) {
             return None;
         }
         let live = &self.shelves[stack].live;
@@ -181,7 +181,7 @@ impl Trust {
         }
         let (generation, places) = self.in_stack(bundle, now)?;
         let more = places.len() as u32;
-        if !settings.old.allows(slots, brought, self.under_way, more) {
+        if !rule.allows(slots, brought, self.under_way, more) {
             return None;
         }
         let id = self.id(generation);
