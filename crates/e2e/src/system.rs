@@ -61,7 +61,8 @@ pub struct Changes {
     pub gateway: &'static str,
 }
 
-/// Small cells and generations, and nothing waits long.
+/// Small cells and generations, and nothing waits long: retrievals are made when somebody reads, and what was read stays
+/// where it is, unless a test says otherwise.
 const QUICK_TRUST: &str = "
 [layout]
 cell_bytes = 16384
@@ -72,6 +73,11 @@ seal_when_full_share = 1.0
 seal_after_seconds = 86400
 seal_grid_seconds = 0
 cache_grace_seconds = 0
+[retrieval]
+schedule = 'at-once'
+[replacement]
+after_read = false
+old_share = 0.0
 ";
 const QUICK_GATEWAY: &str = "
 [outsource]

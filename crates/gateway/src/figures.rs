@@ -15,6 +15,10 @@ const UNDER_WAY: &str = "harpo_gateway_fetches_under_way";
 const FETCHES: &str = "harpo_gateway_fetches_total";
 const FAILED: &str = "harpo_gateway_failed_fetches_total";
 const SENT: &str = "harpo_gateway_fetch_sent_bytes_total";
+const ROUNDS: &str = "harpo_gateway_rounds_total";
+const ROUND_QUERIES: &str = "harpo_gateway_round_queries_total";
+const WANTED: &str = "harpo_gateway_waiting_slots";
+const MOVED: &str = "harpo_gateway_moved_bundles_total";
 const RECEIVED: &str = "harpo_gateway_fetch_received_bytes_total";
 
 /// The table.
@@ -70,6 +74,29 @@ pub const METRICS: &[Metric] = &[
     )
     .by("source"),
     Metric::new(
+        ROUNDS,
+        Kind::Counter,
+        "Rounds by outcome: answered, skipped, failed.",
+    )
+    .by("outcome"),
+    Metric::new(
+        ROUND_QUERIES,
+        Kind::Counter,
+        "Queries of answered rounds: for a slot that was wanted, or a dummy.",
+    )
+    .by("purpose"),
+    Metric::new(
+        WANTED,
+        Kind::Gauge,
+        "Slots that wait for a round.",
+    ),
+    Metric::new(
+        MOVED,
+        Kind::Counter,
+        "Bundles whose fragments went back to trust: after they were read, or on an errand.",
+    )
+    .by("reason"),
+    Metric::new(
         REQUESTS,
         Kind::Counter,
         "Requests of the hospital's own programs and people by outcome: ok, or the code of the refusal.",
@@ -102,5 +129,16 @@ async fn observe(about: &About, metrics: &Metrics) -> Result<(), StoreError> {
         set(SENT, sums.bytes_up);
         set(RECEIVED, sums.bytes_down);
     }
+    let rounds = about.rounds.status().unwrap_or_default();
+    let counts = rounds.counts;
+    let set = |name, value: &'static str, count| metrics.counter_of(name, value).absolute(count);
+    set(ROUNDS, "answered", counts.rounds);
+    set(ROUNDS, "skipped", counts.skipped);
+    set(ROUNDS, "failed", counts.failed);
+    set(ROUND_QUERIES, "wanted", counts.slots);
+    set(ROUND_QUERIES, "dummy", counts.queries - counts.slots);
+    set(MOVED, "read", counts.given_back);
+    set(MOVED, "errand", counts.errands);
+    metrics.gauge(WANTED).set(rounds.slots_waiting as f64);
     Ok(())
 }
