@@ -4,11 +4,13 @@
 //! A gateway that retrieved a bundle still has its sealed fragments and gives them back to trust; one that has queries
 //! left in its round runs an [`Errand`] of trust. Trust compares each fragment with the producer's manifest.
 
+use rand_core::Rng;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::Rejected;
 use crate::id::{BundleId, Nonce};
+use crate::placement::below;
 use crate::release::Placement;
 use crate::wrap::{OpeningKey, SealingKey, Wrapped};
 
@@ -86,6 +88,36 @@ impl Rule {
     }
 }
 
+/// The open generation, as errands see it, in slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// All of its slots.
+    pub slots: u32,
+    /// Those that errands have opened in it.
+    pub brought: u32,
+    /// Those that errands under way bring at most.
+    pub under_way: u32,
+}
+
+/// Draws the bundle of the next errand, uniformly from the candidates: each what names it, and the slots that it takes.
+/// None if there is none, or if the one that was drawn finds no room: another one is not drawn instead, since then small
+/// bundles would go back more often than large ones do.
+#[must_use]
+pub fn draw<T: Copy>(
+    rule: &Rule,
+    room: Room,
+    candidates: &[(T, u32)],
+    rng: &mut impl Rng,
+) -> Option<T> {
+    let count = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
+    if count == 0 {
+        return None;
+    }
+    let (drawn, slots) = candidates[below(count, rng) as usize];
+    rule.allows(room.slots, room.brought, room.under_way, slots)
+        .then_some(drawn)
+}
+
 #[cfg(test)]
 mod tests {
     use rand_core::SeedableRng as _;
@@ -128,5 +160,35 @@ mod tests {
         assert!(half.allows(256, 100, 20, 8));
         assert!(!half.allows(256, 100, 20, 9));
         assert!(!Rule { old_share: 0.0 }.allows(256, 0, 0, 1));
+    }
+
+    #[test]
+    fn errands_are_drawn_uniformly_and_only_where_there_is_room() {
+        let rng = &mut rand_chacha::ChaCha20Rng::from_seed([2; 32]);
+        let half = Rule { old_share: 0.5 };
+        let room = Room {
+            slots: 16,
+            brought: 2,
+            under_way: 2,
+        };
+        let candidates = [("a", 1), ("b", 4), ("c", 5)];
+        let mut drawn = std::collections::BTreeMap::new();
+        for _ in 0..3000 {
+            *drawn
+                .entry(draw(&half, room, &candidates, rng))
+                .or_insert(0) += 1;
+        }
+        assert_eq!(
+            drawn.keys().collect::<Vec<_>>(),
+            [&None, &Some("a"), &Some("b")]
+        );
+        // A thousand each; five standard deviations.
+        assert!(
+            drawn
+                .values()
+                .all(|count: &i32| (870..1130).contains(count)),
+            "{drawn:?}"
+        );
+        assert_eq!(draw::<u8>(&half, room, &[], rng), None);
     }
 }

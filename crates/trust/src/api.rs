@@ -1,4 +1,4 @@
-//! The interfaces of trust over HTTP (docs/protocol.md 1, 2, 4, 7, 8). Who asks is checked against the
+//! The interfaces of trust over HTTP (docs/protocol.md 1, 2, 4, 5.7, 7, 8, 9.7). Who asks is checked against the
 //! database for every request, so that a revocation holds on open connections, too; and before the first byte of a
 //! body is read ([`caller`]), so that strangers cannot fill the memory.
 
@@ -18,6 +18,7 @@ mod access;
 mod caller;
 mod deposits;
 mod identity;
+mod replacements;
 
 use caller::{Enrolled, Members, Message};
 
@@ -45,11 +46,17 @@ pub(crate) fn router(trust: Arc<Trust>) -> Router {
             "/v1/bundles/{bundle}/fragments/{fragment}",
             get(access::fragment),
         )
-        .route("/v1/notices", get(access::notices));
+        .route("/v1/notices", get(access::notices))
+        .route("/v1/rounds", post(replacements::round))
+        .route("/v1/replacements/{bundle}", post(replacements::complete));
     let deposits = Router::new().route("/v1/deposits", post(deposits::begin));
     let fragments = Router::new().route(
         "/v1/deposits/{bundle}/fragments/{fragment}",
         put(deposits::fragment),
+    );
+    let fragments = fragments.route(
+        "/v1/replacements/{bundle}/fragments/{fragment}",
+        put(replacements::fragment),
     );
     limit_body(messages, MAX_MESSAGE_BYTES)
         .merge(limit_body(strangers, MAX_STRANGERS_BYTES))

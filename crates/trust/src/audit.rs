@@ -131,6 +131,32 @@ pub enum Event {
         /// Nonces of the tickets.
         tickets: Vec<Nonce>,
     },
+    /// A party was given what it spends in a round.
+    Round {
+        /// Who.
+        party: PartyId,
+        /// Which round.
+        number: u64,
+        /// Nonce of the ticket.
+        ticket: Nonce,
+        /// The bundle of the errand, if it was given one.
+        errand: Option<BundleId>,
+        /// … and the grant to give it back.
+        grant: Option<Nonce>,
+    },
+    /// A bundle was given back, and placed anew.
+    Replaced {
+        /// The bundle.
+        bundle: BundleId,
+        /// Who gave it back.
+        party: PartyId,
+        /// As an errand; otherwise because it was read.
+        errand: bool,
+        /// Where it was.
+        from: GenerationId,
+        /// Where it was placed.
+        to: GenerationId,
+    },
     /// A user was denied a bundle.
     Denied {
         /// The user's hospital.

@@ -343,13 +343,13 @@ pub(crate) async fn complete(
         };
         trust.store.audit(&mut tx, event).await?;
     }
-    let (generation, generation_id) = place(trust, &mut tx, &bundle).await?;
+    let place = place(trust, &mut tx, &bundle).await?;
     let event = Event::Deposited {
         bundle: id,
         party: party.id,
         creator: manifest.creator.clone(),
         manifest: bundle.digest,
-        generation: generation_id,
+        generation: place.generation,
     };
     let now = trust.store.now();
     let receipt = trust.store.signing.sign(&Receipt {
@@ -359,18 +359,27 @@ pub(crate) async fn complete(
         received: now,
         audit: trust.store.audit(&mut tx, event).await?,
     });
-    bundles::placed(&mut tx, bundle.number, generation, now, &receipt).await?;
+    bundles::placed(&mut tx, bundle.number, place.number, now, &receipt).await?;
     tx.commit().await?;
     trust.wake.notify_one();
     Ok(receipt)
 }
 
+/// Where a bundle was placed.
+pub(crate) struct Place {
+    /// Of the generation.
+    pub(crate) number: i64,
+    pub(crate) generation: GenerationId,
+    /// Slots that were opened for it.
+    pub(crate) opened: u32,
+}
+
 /// Gives the bundle its cells in the open generation; one that it does not fit is sealed first (5.1).
-async fn place(
+pub(crate) async fn place(
     trust: &Trust,
     tx: &mut SqliteConnection,
     bundle: &Bundle,
-) -> Result<(i64, GenerationId), TrustError> {
+) -> Result<Place, TrustError> {
     let (layout, now) = (trust.config.layout(), trust.store.now());
     // The second round has a generation of its own, empty.
     for _ in 0..2 {
@@ -390,7 +399,11 @@ async fn place(
                 slots::save(tx, number, &before, open.slots()).await?;
                 slots::insert_cells(tx, number, bundle.number, &places, rng).await?;
                 generations::note_deposit(tx, number, now).await?;
-                return Ok((number, generation.id));
+                return Ok(Place {
+                    number,
+                    generation: generation.id,
+                    opened: (open.slots().len() - before.len()) as u32,
+                });
             }
             Err(full) => {
                 tracing::info!(generation = %generation.id, %full, "sealing");

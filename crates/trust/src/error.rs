@@ -163,6 +163,14 @@ pub(crate) mod refuse {
         )
     }
 
+    pub(crate) fn not_wanted() -> ApiError {
+        ApiError::new(
+            StatusCode::GONE,
+            "gone",
+            "the bundle was placed anew meanwhile; nothing more of it is wanted",
+        )
+    }
+
     pub(crate) fn busy(message: impl Into<String>, after: Duration) -> ApiError {
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "busy", message).retry_after(after)
     }

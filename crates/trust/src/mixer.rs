@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deposit;
 use crate::error::TrustError;
+use crate::replacement;
 use crate::serve::Trust;
 use crate::store::generations::{self, Generation, State};
 use crate::store::slots::Leaving;
@@ -272,7 +273,8 @@ impl Mixer {
             generations::no_longer_cached(&mut tx, number).await?;
             tx.commit().await?;
             for bundle in bundles::of_generation(store.db.read(), number).await? {
-                cache.remove(bundle).await?;
+                // It may be on its way back already (5.7).
+                replacement::remove_unwanted(&self.trust, bundle).await?;
             }
         }
         for bundle in bundles::erased_without_cells(store.db.read()).await? {

@@ -23,6 +23,7 @@ use crate::audit::Event;
 use crate::enrolment;
 use crate::error::{TrustError, damaged, refuse};
 use crate::policy::Decision;
+use crate::replacement;
 use crate::search::{self, Tally};
 use crate::serve::Trust;
 use crate::store::bundles::{self, Bundle, State};
@@ -213,11 +214,13 @@ async fn grant(
     let wrapped = bundles::content_key(&mut *tx, bundle.number).await?;
     let content_key = unwrap_content_key(&wrapped, bundle.id, bundle.digest, &trust.opening)?;
     let grant = Nonce::random(rng);
+    let mut give_back = false;
     let (placements, source, nonces) = if bundle.in_stack {
         let placements = slots::placements(tx, bundle.number).await?;
         let slots: BTreeSet<u32> = placements.iter().map(|p| p.at.slot).collect();
         let stack = stacks::of_bundle(&mut *tx, bundle.number).await?;
         let (tickets, nonces) = tickets(trust, &stack, slots.len() as u32)?;
+        give_back = replacement::ask_back(trust, tx, party, bundle, grant).await?;
         (placements, Source::Stack { stack, tickets }, nonces)
     } else {
         let lasting = Duration::from_secs(trust.config.tickets.cache_seconds.into());
@@ -233,7 +236,7 @@ async fn grant(
         grant,
         secrets: secrets.wrap(bundle.id, grant, to, rng)?,
         source,
-        give_back: false,
+        give_back,
     };
     Ok((access, nonces))
 }

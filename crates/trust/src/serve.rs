@@ -30,7 +30,8 @@ use crate::init::issue_identity;
 use crate::mixer::Mixer;
 use crate::policy::Policy;
 use crate::refusals::{self, Refusals};
-use crate::store::{Store, bundles, generations, permits, stacks};
+use crate::replacement;
+use crate::store::{Store, bundles, generations, give_back, permits, stacks};
 
 /// How often expired things are removed and the own certificate is looked at.
 const TIDY_EVERY: Duration = Duration::from_secs(15 * 60);
@@ -216,14 +217,9 @@ async fn prepare(store: &Store, config: &TrustConfig) -> Result<(), TrustError> 
 
 /// Removes fragments that nobody wants: what a crash, or a second process, left.
 async fn remove_orphans(trust: &Trust) -> Result<(), TrustError> {
-    let db = trust.store.db.read();
     for id in trust.cache.bundles()? {
-        // The deposit may begin again in this moment.
-        let removing = trust.cache.removing(id).await;
-        let bundle = bundles::find(db, id).await?;
-        if bundle.is_none_or(|bundle| !bundle.is_cached()) {
-            tracing::warn!(bundle = %id, "removing fragments that nobody wants");
-            removing.remove().await?;
+        if replacement::remove_unwanted(trust, id).await? {
+            tracing::warn!(bundle = %id, "removed fragments that nobody wants");
         }
     }
     Ok(())
@@ -246,6 +242,7 @@ pub(crate) async fn tidy_once(trust: &Trust, identity: &Identity) -> Result<(), 
     let now = trust.store.now();
     let mut tx = trust.store.db.begin("remove expired permits").await?;
     permits::remove_expired(&mut tx, now).await?;
+    give_back::remove_expired(&mut tx, now).await?;
     tx.commit().await?;
 
     let lasting =

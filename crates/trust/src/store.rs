@@ -15,8 +15,10 @@ pub(crate) mod bundles;
 pub(crate) mod catalogue;
 pub(crate) mod figures;
 pub(crate) mod generations;
+pub(crate) mod give_back;
 pub(crate) mod parties;
 pub(crate) mod permits;
+pub(crate) mod rounds;
 pub(crate) mod slots;
 pub(crate) mod stacks;
 

@@ -11,6 +11,8 @@ mod mixer;
 mod network;
 mod pacing;
 mod release;
+mod replacement;
+mod rounds;
 mod running;
 mod sealing;
 mod search;

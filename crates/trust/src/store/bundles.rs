@@ -32,7 +32,9 @@ pub(crate) struct Bundle {
     pub(crate) digest: Digest,
     /// How many.
     pub(crate) fragments: u32,
-    /// Whether its generation is sealed.
+    /// Where it was placed last.
+    pub(crate) generation: Option<i64>,
+    /// Whether the cloud has bytes of it: its generation is sealed, or one in which it was before (5.7).
     pub(crate) in_cloud: bool,
     /// Whether it is read from the stack: its generation is sealed, and no longer in the upload cache.
     pub(crate) in_stack: bool,
@@ -55,6 +57,8 @@ type Row = (
     i64,
     Option<String>,
     Option<bool>,
+    Option<i64>,
+    i64,
 );
 
 pub(crate) async fn find(
@@ -63,16 +67,18 @@ pub(crate) async fn find(
 ) -> Result<Option<Bundle>, TrustError> {
     let row: Option<Row> = sqlx::query_as(
         "SELECT bundle.number, bundle.id, origin, bundle.state, digest, length(fragments) / 32, \
-         generation.state, generation.cached FROM bundle \
+         generation.state, generation.cached, bundle.generation, replaced FROM bundle \
          LEFT JOIN generation ON generation.number = bundle.generation WHERE bundle.id = ?",
     )
     .bind(id.0.as_slice())
     .fetch_optional(db)
     .await?;
-    let Some((number, id, origin, state, digest, fragments, generation, cached)) = row else {
+    let Some((number, id, origin, state, digest, fragments, stands, cached, generation, replaced)) =
+        row
+    else {
         return Ok(None);
     };
-    let in_cloud = generation.is_some_and(|state| state == "sealed" || state == "retired");
+    let sealed = stands.is_some_and(|state| state == "sealed" || state == "retired");
     let state = match state.as_str() {
         "receiving" => State::Receiving,
         "placed" => State::Placed,
@@ -86,8 +92,9 @@ pub(crate) async fn find(
         state,
         digest: bytes!(Digest, digest)?,
         fragments: fragments as u32,
-        in_cloud,
-        in_stack: in_cloud && cached == Some(false),
+        generation,
+        in_cloud: sealed || replaced > 0,
+        in_stack: sealed && cached == Some(false),
     }))
 }
 
@@ -165,6 +172,20 @@ pub(crate) async fn placed(
     .bind(number)
     .execute(tx)
     .await?;
+    Ok(())
+}
+
+/// The bundle was placed anew, in this generation (5.7).
+pub(crate) async fn replaced(
+    tx: &mut SqliteConnection,
+    number: i64,
+    generation: i64,
+) -> Result<(), TrustError> {
+    sqlx::query("UPDATE bundle SET generation = ?, replaced = replaced + 1 WHERE number = ?")
+        .bind(generation)
+        .bind(number)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 
@@ -291,7 +312,7 @@ pub(crate) async fn abandoned(
     ids.into_iter().map(|id| bytes!(BundleId, id)).collect()
 }
 
-/// What one party has in trust's hands and not yet in the cloud.
+/// What one party has in trust's hands and not yet in the cloud. What was placed anew is not its doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Held {
     /// Deposits that were begun and not completed.
@@ -310,7 +331,8 @@ pub(crate) async fn held(tx: &mut SqliteConnection, origin: PartyId) -> Result<H
     .await?;
     let waiting: i64 = sqlx::query_scalar(
         "SELECT coalesce(sum(length(fragments)), 0) / 32 FROM bundle \
-         WHERE generation IN (SELECT number FROM generation WHERE cached = 1) AND origin = ?",
+         WHERE generation IN (SELECT number FROM generation WHERE cached = 1) AND origin = ? \
+         AND replaced = 0",
     )
     .bind(origin.0.as_slice())
     .fetch_one(tx)

@@ -195,6 +195,41 @@ pub(crate) async fn note_deposit(
     Ok(())
 }
 
+/// The identifier of a generation.
+pub(crate) async fn id(
+    db: impl SqliteExecutor<'_>,
+    number: i64,
+) -> Result<GenerationId, TrustError> {
+    let id: Vec<u8> = sqlx::query_scalar("SELECT id FROM generation WHERE number = ?")
+        .bind(number)
+        .fetch_one(db)
+        .await?;
+    bytes!(GenerationId, id)
+}
+
+/// Slots of the open generation, and how many of them errands have opened (5.7); nothing while it is empty.
+pub(crate) async fn room(db: impl SqliteExecutor<'_>) -> Result<Option<(u32, u32)>, TrustError> {
+    Ok(sqlx::query_as(
+        "SELECT slots, brought FROM generation WHERE state = 'open' AND first_deposit IS NOT NULL",
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// An errand has opened so many slots more.
+pub(crate) async fn brought(
+    tx: &mut SqliteConnection,
+    number: i64,
+    slots: u32,
+) -> Result<(), TrustError> {
+    sqlx::query("UPDATE generation SET brought = brought + ? WHERE number = ?")
+        .bind(slots)
+        .bind(number)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 /// Marks a generation as sealing and closes all its slots, which leave from then on.
 pub(crate) async fn begin_sealing(
     tx: &mut SqliteConnection,

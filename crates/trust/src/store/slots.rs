@@ -91,6 +91,15 @@ pub(crate) async fn insert_cells(
     Ok(())
 }
 
+/// Destroys the placement keys of a bundle that is placed anew (5.7).
+pub(crate) async fn remove_cells(tx: &mut SqliteConnection, bundle: i64) -> Result<(), TrustError> {
+    sqlx::query("DELETE FROM cell WHERE bundle = ?")
+        .bind(bundle)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 /// Fixes the bytes of slots: nothing is placed in them any more, and what they leave free becomes
 /// cover (5.3). The cover key is kept until the generation is sealed, so that a retry sends the same
 /// bytes.

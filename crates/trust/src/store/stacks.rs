@@ -1,5 +1,6 @@
 //! The stacks that sealed generations make (docs/protocol.md 7.1).
 
+use harpo_protocol::rounds::stack_of;
 use harpo_protocol::sign::{Signed, SigningKey};
 use harpo_protocol::stack::{Figures, SealRequest, SealedGeneration, StackDescriptor};
 use harpo_protocol::time::Timestamp;
@@ -102,6 +103,25 @@ pub(crate) async fn all(
         .iter()
         .map(|text| descriptor(text))
         .collect()
+}
+
+/// The one that a round is for (9.7), with its number; none while nothing is sealed.
+pub(crate) async fn of_round(
+    tx: &mut SqliteConnection,
+    round: u64,
+) -> Result<Option<(i64, Signed<StackDescriptor>)>, TrustError> {
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM stack")
+        .fetch_one(&mut *tx)
+        .await?;
+    let Some(index) = stack_of(round, usize::try_from(count).unwrap_or(0)) else {
+        return Ok(None);
+    };
+    let (number, text): (i64, String) =
+        sqlx::query_as("SELECT number, signed FROM stack ORDER BY number LIMIT 1 OFFSET ?")
+            .bind(i64::try_from(index).unwrap_or(i64::MAX))
+            .fetch_one(tx)
+            .await?;
+    Ok(Some((number, descriptor(&text)?)))
 }
 
 /// The one that holds a bundle's generation, which is sealed.

@@ -1,0 +1,448 @@
+//! What comes back: as errands, and after it was read (docs/protocol.md 5.7).
+
+use std::collections::BTreeSet;
+
+use harpo_protocol::cell::open_cell;
+use harpo_protocol::domain::sha256;
+use harpo_protocol::id::{BundleId, GenerationId, Nonce};
+use harpo_protocol::release::{Access, Placement, Secrets, Source};
+use harpo_protocol::replacement::{Errand, ErrandSecrets};
+use harpo_protocol::rounds::Round;
+use harpo_service::http::ClientError;
+use serde_json::json;
+
+use super::network::*;
+
+const ROUNDS: &str = "[retrieval]\nschedule = \"rounds\"\n";
+
+async fn round(gateway: &Gateway) -> Round {
+    gateway.post("/v1/rounds", &json!({})).await.unwrap()
+}
+
+async fn access(gateway: &Gateway, bundle: BundleId) -> Access {
+    let release = gateway.release(bundle, &treating(), false).await.unwrap();
+    release.access.unwrap()
+}
+
+async fn give(
+    gateway: &Gateway,
+    bundle: BundleId,
+    index: u32,
+    grant: Nonce,
+    bytes: &[u8],
+) -> Result<(), ClientError> {
+    let path = format!("/v1/replacements/{bundle}/fragments/{index}?grant={grant}");
+    let request = gateway.client.put(&path).bytes(bytes.to_vec());
+    request.send().await.map(drop)
+}
+
+async fn give_all(gateway: &Gateway, sealed: &Sealed, grant: Nonce) {
+    for (index, bytes) in sealed.fragments.iter().enumerate() {
+        give(gateway, sealed.id, index as u32, grant, bytes)
+            .await
+            .unwrap();
+    }
+}
+
+async fn complete(gateway: &Gateway, bundle: BundleId, grant: Nonce) -> Result<(), ClientError> {
+    let path = format!("/v1/replacements/{bundle}?grant={grant}");
+    gateway.client.post(&path).send().await.map(drop)
+}
+
+fn placements(gateway: &Gateway, bundle: BundleId, access: &Access) -> Vec<Placement> {
+    let secrets = Secrets::unwrap(&access.secrets, bundle, access.grant, &gateway.opening);
+    secrets.unwrap().placements
+}
+
+/// The sealed fragments at these places of the cloud.
+fn read(network: &Network, placements: &[Placement]) -> Vec<Vec<u8>> {
+    placements
+        .iter()
+        .map(|placement| {
+            let at = placement.at;
+            let stored = network.cloud.stored(at.generation);
+            let from = usize::from(at.cell) * SMALL.cell_bytes as usize;
+            let cell = &stored.slots[&at.slot][from..][..SMALL.cell_bytes as usize];
+            open_cell(&placement.key, at, cell).unwrap()
+        })
+        .collect()
+}
+
+fn generations(placements: &[Placement]) -> BTreeSet<GenerationId> {
+    placements.iter().map(|p| p.at.generation).collect()
+}
+
+/// A bundle in the stack, and another that was deposited after it was sealed.
+async fn sealed_and_open(
+    network: &mut Network,
+    gateway: &Gateway,
+    fragments: u32,
+) -> (Sealed, Sealed) {
+    let old = gateway.deposit(&Spec::new("1.1", fragments)).await;
+    network.seal().await;
+    let new = gateway.deposit(&Spec::new("1.2", 3)).await;
+    (old, new)
+}
+
+async fn errand(network: &Network, gateway: &Gateway) -> (Errand, Vec<Placement>) {
+    let errand = round(gateway).await.errand.unwrap();
+    let secrets = ErrandSecrets::unwrap(
+        &errand.secrets,
+        errand.bundle,
+        errand.grant,
+        &gateway.opening,
+    );
+    let placements = secrets.unwrap().placements;
+    assert!(!read(network, &placements).is_empty());
+    (errand, placements)
+}
+
+#[tokio::test]
+async fn an_errand_brings_a_bundle_back_under_new_keys() {
+    let mut network = Network::with(ROUNDS).await;
+    let (a, b) = (network.gateway("A").await, network.gateway("B").await);
+    let (old, _) = sealed_and_open(&mut network, &a, 10).await;
+    let (errand, before) = errand(&network, &b).await;
+    assert_eq!(errand.bundle, old.id);
+    let fragments = read(&network, &before);
+    assert_eq!(fragments, old.fragments);
+
+    // It stays readable at its old place until it is complete.
+    assert_eq!(code(complete(&b, old.id, errand.grant).await), "incomplete");
+    for (index, bytes) in fragments.iter().enumerate().skip(1) {
+        give(&b, old.id, index as u32, errand.grant, bytes)
+            .await
+            .unwrap();
+    }
+    assert_eq!(code(complete(&b, old.id, errand.grant).await), "incomplete");
+    let reader = access(&a, old.id).await;
+    assert!(matches!(reader.source, Source::Stack { .. }));
+    assert!(!reader.give_back, "somebody is at it");
+    give(&b, old.id, 0, errand.grant, &fragments[0])
+        .await
+        .unwrap();
+    complete(&b, old.id, errand.grant).await.unwrap();
+
+    // Then from the cache; and who was reading at the old place goes on.
+    let cached = access(&a, old.id).await;
+    assert!(matches!(cached.source, Source::Cache));
+    for (index, sealed) in old.fragments.iter().enumerate() {
+        let path = format!(
+            "/v1/bundles/{}/fragments/{index}?grant={}",
+            old.id, cached.grant
+        );
+        let bytes = a.client.get(&path).send_bytes(1 << 20).await.unwrap();
+        assert_eq!(&bytes[..], sealed);
+    }
+    assert_eq!(read(&network, &placements(&a, old.id, &reader)), fragments);
+
+    // Then from its new stack, with nothing of the old place.
+    network.seal().await;
+    let again = access(&a, old.id).await;
+    let after = placements(&a, old.id, &again);
+    assert_eq!(read(&network, &after), fragments);
+    assert!(generations(&after).is_disjoint(&generations(&before)));
+    let keys: BTreeSet<_> = before.iter().map(|p| p.key.expose()).collect();
+    assert!(after.iter().all(|p| !keys.contains(p.key.expose())));
+
+    let events = network.events_named("replaced").await;
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["bundle"], old.id.to_string());
+    assert_eq!(events[0]["party"], b.party.to_string());
+    assert_eq!(events[0]["errand"], true);
+    network.operator().await.verify_audit(None).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_read_is_given_back_once() {
+    let mut network = Network::new().await;
+    let (a, b) = (network.gateway("A").await, network.gateway("B").await);
+    let bundle = a.deposit(&Spec::new("1.1", 5)).await;
+    assert!(!access(&b, bundle.id).await.give_back, "from the cache");
+    network.seal().await;
+    let first = access(&b, bundle.id).await;
+    assert!(first.give_back);
+    let second = access(&a, bundle.id).await;
+    assert!(!second.give_back, "one is enough");
+
+    give_all(&b, &bundle, first.grant).await;
+    complete(&b, bundle.id, first.grant).await.unwrap();
+    // An answer that was lost.
+    complete(&b, bundle.id, first.grant).await.unwrap();
+    assert_eq!(network.events_named("replaced").await.len(), 1);
+    assert_eq!(network.events_named("replaced").await[0]["errand"], false);
+    let late = give(&b, bundle.id, 0, first.grant, &bundle.fragments[0]).await;
+    assert_eq!(code(late), "gone");
+    assert!(matches!(access(&a, bundle.id).await.source, Source::Cache));
+
+    // The next copy is another matter.
+    network.seal().await;
+    let third = access(&a, bundle.id).await;
+    assert!(third.give_back);
+    assert!(network.trust.cache.bundles().unwrap().is_empty());
+    let late = complete(&b, bundle.id, first.grant).await;
+    late.unwrap();
+    assert_eq!(network.events_named("replaced").await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_second_of_two_givers_changes_nothing() {
+    let mut network = Network::new().await;
+    let (a, b) = (network.gateway("A").await, network.gateway("B").await);
+    let bundle = a.deposit(&Spec::new("1.1", 2)).await;
+    network.seal().await;
+    let first = access(&a, bundle.id).await;
+    // The first one's time runs out at the very end of the second's.
+    network.clock.advance(6 * HOUR + HOUR / 3600);
+    let second = access(&b, bundle.id).await;
+    assert!(first.give_back && second.give_back);
+    assert_eq!(
+        code(give(&a, bundle.id, 0, first.grant, &bundle.fragments[0]).await),
+        "expired"
+    );
+    assert_eq!(code(complete(&a, bundle.id, first.grant).await), "expired");
+    give_all(&b, &bundle, second.grant).await;
+    complete(&b, bundle.id, second.grant).await.unwrap();
+    complete(&a, bundle.id, first.grant).await.unwrap();
+    assert_eq!(
+        code(give(&a, bundle.id, 0, first.grant, &bundle.fragments[0]).await),
+        "gone"
+    );
+    assert_eq!(network.events_named("replaced").await.len(), 1);
+}
+
+#[tokio::test]
+async fn only_the_grantee_gives_back_and_only_what_the_manifest_lists() {
+    let mut network = Network::new().await;
+    let (a, b, c) = (
+        network.gateway("A").await,
+        network.gateway("B").await,
+        network.gateway("C").await,
+    );
+    let bundle = a.deposit(&Spec::new("1.1", 2)).await;
+    let other = a.deposit(&Spec::new("1.2", 2)).await;
+    network.seal().await;
+    let grant = access(&b, bundle.id).await.grant;
+    let good = &bundle.fragments[0];
+    let refused = [
+        give(&c, bundle.id, 0, grant, good).await,
+        give(&b, bundle.id, 0, Nonce([7; 16]), good).await,
+        give(&b, other.id, 0, grant, &other.fragments[0]).await,
+        give(&b, bundle.id, 0, grant, &bundle.fragments[1]).await,
+        give(&b, bundle.id, 1, grant, good).await,
+        complete(&c, bundle.id, grant).await,
+        complete(&b, other.id, grant).await,
+    ];
+    for outcome in refused {
+        assert_eq!(code(outcome), "rejected");
+    }
+    let mut flipped = good.clone();
+    flipped[500] ^= 1;
+    assert_eq!(
+        code(give(&b, bundle.id, 0, grant, &flipped).await),
+        "rejected"
+    );
+    assert_eq!(
+        code(give(&b, bundle.id, 0, grant, &good[1..]).await),
+        "malformed"
+    );
+    assert_eq!(code(give(&b, bundle.id, 2, grant, good).await), "not_found");
+    assert!(network.trust.cache.bundles().unwrap().is_empty());
+    // Nor does a permit for the cache.
+    let cached = c.deposit(&Spec::new("1.3", 1)).await;
+    let grant = access(&b, cached.id).await.grant;
+    assert_eq!(
+        code(give(&b, cached.id, 0, grant, &cached.fragments[0]).await),
+        "rejected"
+    );
+}
+
+#[tokio::test]
+async fn a_kill_between_fragments_and_completion_loses_nothing() {
+    let mut network = Network::new().await;
+    let (a, mut b) = (network.gateway("A").await, network.gateway("B").await);
+    let bundle = a.deposit(&Spec::new("1.1", 6)).await;
+    network.seal().await;
+    let grant = access(&b, bundle.id).await.grant;
+    give_all(&b, &bundle, grant).await;
+    network.kill_and_restart().await;
+    b.reconnect(&network);
+    network.mix().await;
+    crate::serve::tidy_once(&network.trust, &network.identity)
+        .await
+        .unwrap();
+    complete(&b, bundle.id, grant).await.unwrap();
+    network.kill_and_restart().await;
+    b.reconnect(&network);
+    complete(&b, bundle.id, grant).await.unwrap();
+    let missing = network.trust.cache.missing(bundle.id, 6).await.unwrap();
+    assert!(missing.is_empty());
+    network.seal().await;
+    let again = access(&b, bundle.id).await;
+    let read = read(&network, &placements(&b, bundle.id, &again));
+    assert_eq!(read, bundle.fragments);
+}
+
+#[tokio::test]
+async fn what_is_not_completed_in_time_is_removed() {
+    let mut network = Network::new().await;
+    let a = network.gateway("A").await;
+    let bundle = a.deposit(&Spec::new("1.1", 2)).await;
+    network.seal().await;
+    let grant = access(&a, bundle.id).await.grant;
+    give(&a, bundle.id, 0, grant, &bundle.fragments[0])
+        .await
+        .unwrap();
+    for (later, kept) in [(5, true), (2, false)] {
+        network.clock.advance(later * HOUR);
+        crate::serve::tidy_once(&network.trust, &network.identity)
+            .await
+            .unwrap();
+        assert_eq!(
+            network.trust.cache.bundles().unwrap().len(),
+            usize::from(kept)
+        );
+    }
+    assert_eq!(code(complete(&a, bundle.id, grant).await), "rejected");
+    assert!(access(&a, bundle.id).await.give_back, "asked anew");
+}
+
+#[tokio::test]
+async fn what_is_erased_on_its_way_back_is_gone() {
+    let mut network = Network::new().await;
+    let a = network.gateway("A").await;
+    let [one, two] = [("1.1", 2), ("1.2", 3)].map(|(study, n)| Spec::new(study, n));
+    let (one, two) = (a.deposit(&one).await, a.deposit(&two).await);
+    network.seal().await;
+    let grants = [
+        access(&a, one.id).await.grant,
+        access(&a, two.id).await.grant,
+    ];
+    give_all(&a, &one, grants[0]).await;
+    give_all(&a, &two, grants[1]).await;
+    complete(&a, two.id, grants[1]).await.unwrap();
+    let operator = network.operator().await;
+    for bundle in [&one, &two] {
+        let erasure = operator.erase(bundle.id, "r", true).await.unwrap();
+        assert!(erasure.in_cloud, "the old copy's bytes are there");
+    }
+    for (bundle, grant) in [(&one, grants[0]), (&two, grants[1])] {
+        assert_eq!(code(complete(&a, bundle.id, grant).await), "not_found");
+        let late = give(&a, bundle.id, 0, grant, &bundle.fragments[0]).await;
+        assert_eq!(code(late), "not_found");
+    }
+    network.mix().await;
+    assert!(network.trust.cache.bundles().unwrap().is_empty());
+    let cells: i64 = sqlx::query_scalar("SELECT count(*) FROM cell")
+        .fetch_one(network.trust.store.db.read())
+        .await
+        .unwrap();
+    assert_eq!(cells, 0, "keys are left");
+}
+
+#[tokio::test]
+async fn fragments_that_are_coming_back_outlive_the_clearing_of_the_cache() {
+    // The generation leaves the cache while its bundle is being given back.
+    let mut network = Network::with("[mixing]\ncache_grace_seconds = 120").await;
+    let a = network.gateway("A").await;
+    let bundle = a.deposit(&Spec::new("1.1", 2)).await;
+    network.seal().await;
+    let mut tx = network.trust.store.db.begin("test").await.unwrap();
+    let number: i64 = sqlx::query_scalar("SELECT generation FROM bundle")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
+    // As after a crash between the two steps of clearing.
+    crate::store::generations::no_longer_cached(&mut tx, number)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let grant = access(&a, bundle.id).await.grant;
+    network.mix().await;
+    assert!(
+        !crate::replacement::remove_unwanted(&network.trust, bundle.id)
+            .await
+            .unwrap()
+    );
+    complete(&a, bundle.id, grant).await.unwrap();
+    assert!(matches!(access(&a, bundle.id).await.source, Source::Cache));
+    assert!(
+        !crate::replacement::remove_unwanted(&network.trust, bundle.id)
+            .await
+            .unwrap()
+    );
+    let stored = network.trust.cache.get(bundle.id, 1).await.unwrap();
+    assert_eq!(sha256(&stored), bundle.manifest.fragments[1]);
+}
+
+#[tokio::test]
+async fn errands_stay_within_their_share_and_need_something_new() {
+    // Half of eight slots; each bundle takes three.
+    let mut network = Network::with(ROUNDS).await;
+    let (a, b, c) = (
+        network.gateway("A").await,
+        network.gateway("B").await,
+        network.gateway("C").await,
+    );
+    let old = [
+        a.deposit(&Spec::new("1.1", 12)).await,
+        a.deposit(&Spec::new("1.2", 12)).await,
+    ];
+    assert!(round(&a).await.stack.is_none());
+    network.seal().await;
+    assert!(round(&a).await.errand.is_none(), "nothing new is there");
+    network.clock.advance(HOUR);
+    a.deposit(&Spec::new("1.3", 1)).await;
+    let (errand, _) = errand(&network, &a).await;
+    assert!(round(&b).await.errand.is_none(), "three more are too many");
+    network.clock.advance(HOUR);
+    assert!(round(&a).await.errand.is_none(), "it has one");
+
+    // It is not done: after its time somebody else gets one.
+    network.clock.advance(6 * HOUR);
+    let again = round(&b).await.errand.unwrap();
+    let sealed = old.iter().find(|sealed| sealed.id == again.bundle).unwrap();
+    give_all(&b, sealed, again.grant).await;
+    complete(&b, sealed.id, again.grant).await.unwrap();
+    network.clock.advance(HOUR);
+    assert!(round(&c).await.errand.is_none(), "three were brought");
+    assert_ne!(again.grant, errand.grant);
+    // The next generation has room again.
+    network.seal().await;
+    a.deposit(&Spec::new("1.4", 1)).await;
+    network.clock.advance(HOUR);
+    assert!(round(&c).await.errand.is_some());
+}
+
+#[tokio::test]
+async fn a_network_without_errands_gives_none_and_what_was_read_may_stay() {
+    let extra = format!("{ROUNDS}[replacement]\nafter_read = false\nold_share = 0.0");
+    let mut network = Network::with(&extra).await;
+    let a = network.gateway("A").await;
+    let (old, _) = sealed_and_open(&mut network, &a, 2).await;
+    assert!(round(&a).await.errand.is_none());
+    let access = access(&a, old.id).await;
+    assert!(!access.give_back);
+    assert_eq!(code(complete(&a, old.id, access.grant).await), "rejected");
+}
+
+#[tokio::test]
+async fn what_comes_back_is_not_counted_as_its_hospitals() {
+    // One MiB: 1040 fragments of 1008 bytes. The bundle has 32.
+    let mut network = Network::with("[limits]\nmax_cached_mib_per_party = 1").await;
+    let a = network.gateway("A").await;
+    let bundle = a.deposit(&Spec::new("1.1", 32)).await;
+    network.seal().await;
+    let held = |network: &Network| {
+        let db = network.trust.store.db.clone();
+        async move {
+            let mut tx = db.begin("test").await.unwrap();
+            crate::store::bundles::held(&mut tx, a.party).await.unwrap()
+        }
+    };
+    assert_eq!(held(&network).await.fragments, 0);
+    let grant = access(&a, bundle.id).await.grant;
+    give_all(&a, &bundle, grant).await;
+    complete(&a, bundle.id, grant).await.unwrap();
+    assert_eq!(held(&network).await.fragments, 0);
+}
