@@ -40,6 +40,8 @@ const HINT_POLL_SECONDS: (f64, f64) = (0.5, 15.5);
 const GIVING_BACK_SECONDS: (f64, f64) = (2.0, 20.0);
 /// How long a grant to give back lasts (docs/protocol.md 5.7).
 const GRANT: Duration = Duration::from_secs(6 * 3600);
+/// Errands that a gateway holds at once; it drops others.
+const ERRANDS_AT_ONCE: u32 = 4;
 /// How long a closed stack stays that nothing is read from any more (docs/protocol.md 5.7).
 const RETIRE_AFTER: Duration = Duration::from_secs(24 * 3600);
 
@@ -158,6 +160,8 @@ enum What {
     Depart { generation: u32, slot: u32 },
     /// The cloud has sealed.
     Sealed(u32),
+    /// A sealed generation is read from its stack.
+    Uncached(u32),
     /// A gateway fetches a hint.
     Hint { generation: u32, hospital: u16 },
     /// A further ticket of a retrieval at once is spent.
@@ -166,7 +170,7 @@ enum What {
     Done(u32),
     /// A want's fragments are back at trust.
     GivenBack(u32),
-    /// An errand's grant is no longer good.
+    /// A grant to give back is no longer good.
     Expired(u32),
     /// Perhaps a stack can go.
     Retire(u32),
@@ -321,6 +325,10 @@ impl<'a, 'l> World<'a, 'l> {
             }
             What::Depart { generation, slot } => self.depart(generation, slot, now),
             What::Sealed(generation) => self.sealed(generation, now),
+            What::Uncached(generation) => {
+                self.uncached(generation);
+                Ok(())
+            }
             What::Hint {
                 generation,
                 hospital,
@@ -340,7 +348,8 @@ impl<'a, 'l> World<'a, 'l> {
     }
 
     fn finish(mut self) -> Run {
-        self.summary.open_wants = self.gateways.open();
+        let (open, oldest) = self.gateways.open(self.end);
+        (self.summary.open_wants, self.summary.open_longest) = (open, oldest.as_secs_f64());
         self.summary.generations = self.trust.sealed();
         self.summary.stacks = self.trust.stacks();
         self.summary.finish();

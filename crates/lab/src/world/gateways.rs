@@ -1,6 +1,6 @@
 //! The gateways' part: who wants what, rounds, and retrievals at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use harpo_oblivious::Engine;
@@ -12,7 +12,9 @@ use rand_core::Rng as _;
 
 use super::baseline;
 use super::trust::Why as Placing;
-use super::{GIVING_BACK_SECONDS, GRANT, HINT_POLL_SECONDS, Way, What, World, WorldError};
+use super::{
+    ERRANDS_AT_ONCE, GIVING_BACK_SECONDS, GRANT, HINT_POLL_SECONDS, Way, What, World, WorldError,
+};
 use crate::record::{Fetch, Read, Why};
 use crate::traffic;
 
@@ -26,8 +28,10 @@ pub(super) struct Gateways {
     asked: HashMap<(u16, u32), u32>,
     /// By hospital: how many generations of each stack it has the hints of.
     hints: Vec<HashMap<usize, usize>>,
-    /// Errands under way, by hospital and stack.
-    errands: HashMap<(u16, usize), u32>,
+    /// Errands that trust counts as under way, by hospital and stack.
+    errands: HashSet<(u16, usize)>,
+    /// Errands that each gateway holds.
+    holding: Vec<u32>,
     bundles: usize,
 }
 
@@ -40,10 +44,13 @@ struct Want {
     left: u32,
     stack: usize,
     why: Why,
+    /// When it was released.
+    released: Timestamp,
     /// Since when somebody waits.
     since: Option<Timestamp>,
-    /// The release asks for it back.
+    /// Trust takes it back.
     give_back: bool,
+    /// Nothing is retrieved for it any more.
     over: bool,
 }
 
@@ -56,7 +63,8 @@ impl Gateways {
             held: vec![false; count * bundles],
             asked: HashMap::new(),
             hints: vec![HashMap::new(); count],
-            errands: HashMap::new(),
+            errands: HashSet::new(),
+            holding: vec![0; count],
             bundles,
         }
     }
@@ -65,9 +73,15 @@ impl Gateways {
         self.queues.len() as u16
     }
 
-    pub(super) fn open(&self) -> u64 {
-        let waits = |want: &&Want| !want.over && want.why != Why::Errand;
-        self.wants.iter().filter(waits).count() as u64
+    /// How many are still wanted, errands left out, and how long the oldest of them has been.
+    pub(super) fn open(&self, now: Timestamp) -> (u64, Duration) {
+        let open = self
+            .wants
+            .iter()
+            .filter(|want| !want.over && want.why != Why::Errand);
+        open.fold((0, Duration::ZERO), |(count, oldest), want| {
+            (count + 1, oldest.max(now.since(want.released)))
+        })
     }
 
     fn holds(&mut self, hospital: u16, bundle: u32) -> &mut bool {
@@ -136,7 +150,7 @@ impl World<'_, '_> {
         emergency: bool,
         now: Timestamp,
     ) -> Result<(), WorldError> {
-        let Some((generation, slots)) = self.trust.in_stack(bundle, now) else {
+        let Some((generation, slots)) = self.trust.in_stack(bundle) else {
             *self.gateways.holds(hospital, bundle) = true;
             match why {
                 Why::Reader => self.summary.read_from_cache += 1,
@@ -160,11 +174,15 @@ impl World<'_, '_> {
             left: count,
             stack: self.trust.stack(generation),
             why,
+            released: now,
             since: (why == Why::Reader).then_some(now),
             give_back,
             over: false,
         });
         self.gateways.asked.insert((hospital, bundle), name);
+        if give_back {
+            self.agenda.put(now.after(GRANT), What::Expired(name));
+        }
         match self.settings.way {
             Way::Rounds(rule) if !emergency => {
                 let urgency = match why {
@@ -232,15 +250,17 @@ impl World<'_, '_> {
 
     /// Trust may want something back, by a gateway that has no errand of this stack (5.7).
     fn errand(&mut self, hospital: u16, stack: usize, now: Timestamp) {
-        if self.gateways.errands.contains_key(&(hospital, stack)) {
+        if self.gateways.errands.contains(&(hospital, stack)) {
             return;
         }
-        let drawn = self.trust.errand(stack, now, &mut self.rng);
-        let Some((bundle, places)) = drawn else {
+        let Some((bundle, places)) = self.trust.errand(stack, &mut self.rng) else {
             return;
         };
         let name = self.gateways.wants.len() as u32;
         let count = places.len() as u32;
+        // One that the gateway drops is under way for trust until its grant expires.
+        let holding = &mut self.gateways.holding[usize::from(hospital)];
+        let dropped = *holding >= ERRANDS_AT_ONCE;
         self.gateways.wants.push(Want {
             hospital,
             bundle,
@@ -248,12 +268,17 @@ impl World<'_, '_> {
             left: count,
             stack,
             why: Why::Errand,
+            released: now,
             since: None,
             give_back: true,
-            over: false,
+            over: dropped,
         });
-        self.gateways.queues[usize::from(hospital)].push(name, Urgency::Errand, &places);
-        self.gateways.errands.insert((hospital, stack), name);
+        if !dropped {
+            *holding += 1;
+            let queue = &mut self.gateways.queues[usize::from(hospital)];
+            queue.push(name, Urgency::Errand, &places);
+        }
+        self.gateways.errands.insert((hospital, stack));
         self.summary.errands += 1;
         self.agenda.put(now.after(GRANT), What::Expired(name));
     }
@@ -412,39 +437,52 @@ impl World<'_, '_> {
             self.agenda.put(now.after(after), What::GivenBack(name));
         }
         if errand {
-            let stack = want.stack;
-            self.gateways.errands.remove(&(hospital, stack));
+            self.gateways.holding[usize::from(hospital)] -= 1;
         } else {
             *self.gateways.holds(hospital, bundle) = true;
             self.gateways.asked.remove(&(hospital, bundle));
         }
     }
 
-    /// What was read, or brought by an errand, is placed anew.
+    /// What was read, or brought by an errand, is placed anew, if its grant is still good.
     pub(super) fn given_back(&mut self, name: u32, now: Timestamp) -> Result<(), WorldError> {
-        let want = &self.gateways.wants[name as usize];
-        let (bundle, slots) = (want.bundle, want.slots);
+        let want = &mut self.gateways.wants[name as usize];
+        if !std::mem::take(&mut want.give_back) {
+            return Ok(());
+        }
+        let bundle = want.bundle;
         if want.why == Why::Errand {
             self.summary.brought_back += 1;
-            self.trust.errand_over(slots);
+            self.errand_over(name);
             return self.placed_again(bundle, Placing::Errand, now);
         }
         self.summary.given_back += 1;
         self.placed_again(bundle, Placing::Read, now)
     }
 
-    /// An errand that was not finished in time is dropped, and can be given again.
+    /// A grant is too old: trust takes nothing back for it, and may ask anybody. The gateway drops an errand.
     pub(super) fn expired(&mut self, name: u32) {
         let want = &mut self.gateways.wants[name as usize];
-        if std::mem::replace(&mut want.over, true) {
+        if !std::mem::take(&mut want.give_back) {
             return;
         }
-        let (hospital, stack, bundle, slots) = (want.hospital, want.stack, want.bundle, want.slots);
-        self.gateways.queues[usize::from(hospital)].remove(name);
-        self.gateways.errands.remove(&(hospital, stack));
-        self.trust.errand_over(slots);
+        let (hospital, bundle) = (want.hospital, want.bundle);
+        if want.why == Why::Errand {
+            if !std::mem::replace(&mut want.over, true) {
+                self.gateways.queues[usize::from(hospital)].remove(name);
+                self.gateways.holding[usize::from(hospital)] -= 1;
+            }
+            self.errand_over(name);
+            self.summary.errands_expired += 1;
+        }
         self.trust.set_returning(bundle, false);
-        self.summary.errands_expired += 1;
+    }
+
+    /// Trust counts an errand no longer.
+    fn errand_over(&mut self, name: u32) {
+        let want = &self.gateways.wants[name as usize];
+        self.gateways.errands.remove(&(want.hospital, want.stack));
+        self.trust.errand_over(want.slots);
     }
 
     /// Gateways will find a new generation, and fetch its hint (7.2).

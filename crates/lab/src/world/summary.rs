@@ -21,6 +21,8 @@ pub struct Summary {
     pub wait_longest: f64,
     /// What is still wanted at the end.
     pub open_wants: u64,
+    /// … and for how long, the oldest of it.
+    pub open_longest: f64,
     /// Slots written that held fresh bundles.
     pub slots_fresh: u64,
     /// … only what had been there before.

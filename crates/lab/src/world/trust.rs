@@ -2,6 +2,7 @@
 
 use harpo_protocol::id::{Digest, GenerationId};
 use harpo_protocol::placement::{Full, OpenGeneration, shuffle};
+use harpo_protocol::replacement::{Room, draw};
 use harpo_protocol::rounds::stack_of;
 use harpo_protocol::stack::Figures;
 use harpo_protocol::time::Timestamp;
@@ -50,6 +51,8 @@ struct Generation {
     /// Slots that are not at the cloud.
     missing: u32,
     sealed: Option<Timestamp>,
+    /// Not in the upload cache any more.
+    uncached: bool,
     stack: usize,
 }
 
@@ -60,8 +63,8 @@ struct Stored {
     slots: Vec<u32>,
     /// On its way back already.
     returning: bool,
-    /// Its place among the bundles of its stack.
-    place: u32,
+    /// Its place among its stack's candidates, if it is one.
+    place: Option<usize>,
 }
 
 /// Why a bundle is placed.
@@ -88,7 +91,10 @@ pub(super) struct Stack {
     pub(super) shelf: Shelf,
     generations: Vec<u32>,
     figures: Vec<Figures>,
-    live: Vec<u32>,
+    /// Bundles that are read from it.
+    live: u32,
+    /// Those that can be errands, with their slots.
+    candidates: Vec<(u32, u32)>,
 }
 
 impl Trust {
@@ -124,20 +130,24 @@ impl Trust {
     }
 
     /// A bundle's slots in its stack, if it is read from there; otherwise it comes from the cache.
-    pub(super) fn in_stack(&self, bundle: u32, now: Timestamp) -> Option<(u32, &[u32])> {
+    pub(super) fn in_stack(&self, bundle: u32) -> Option<(u32, &[u32])> {
         let stored = &self.bundles[bundle as usize];
         let number = stored.generation?;
-        let sealed = self.generations[number as usize].sealed?;
-        let cached = now < sealed.after(self.config.cache_grace());
-        (!cached).then_some((number, stored.slots.as_slice()))
+        let uncached = self.generations[number as usize].uncached;
+        uncached.then_some((number, stored.slots.as_slice()))
     }
 
     pub(super) fn is_returning(&self, bundle: u32) -> bool {
         self.bundles[bundle as usize].returning
     }
 
+    /// Whether somebody is giving a bundle back, who is not asked again meanwhile.
     pub(super) fn set_returning(&mut self, bundle: u32, returning: bool) {
         self.bundles[bundle as usize].returning = returning;
+        match returning {
+            true => self.unlist(bundle),
+            false => self.list(bundle),
+        }
     }
 
     pub(super) fn id(&self, generation: u32) -> GenerationId {
@@ -163,30 +173,21 @@ impl Trust {
     pub(super) fn errand(
         &mut self,
         stack: usize,
-        now: Timestamp,
         rng: &mut ChaCha20Rng,
     ) -> Option<(u32, Vec<(GenerationId, u32)>)> {
         let rule = self.config.replacement.rule();
         let open = self.generations.last()?;
         open.state.first_deposit()?;
-        let (slots, brought) = (open.figures.slots, open.brought);
-        if !rule.allows(slots, brought, self.under_way, 1) {
-            return None;
-        }
-        let live = &self.shelves[stack].live;
-        let count = u32::try_from(live.len()).ok().filter(|count| *count > 0)?;
-        let bundle = live[harpo_protocol::placement::below(count, rng) as usize];
-        if self.is_returning(bundle) {
-            return None;
-        }
-        let (generation, places) = self.in_stack(bundle, now)?;
-        let more = places.len() as u32;
-        if !rule.allows(slots, brought, self.under_way, more) {
-            return None;
-        }
-        let id = self.id(generation);
-        let places = places.iter().map(|slot| (id, *slot)).collect();
-        self.under_way += more;
+        let room = Room {
+            slots: open.figures.slots,
+            brought: open.brought,
+            under_way: self.under_way,
+        };
+        let bundle = draw(&rule, room, &self.shelves[stack].candidates, rng)?;
+        let stored = &self.bundles[bundle as usize];
+        let id = self.id(stored.generation?);
+        let places: Vec<_> = stored.slots.iter().map(|slot| (id, *slot)).collect();
+        self.under_way += places.len() as u32;
         self.set_returning(bundle, true);
         Some((bundle, places))
     }
@@ -228,6 +229,7 @@ impl Trust {
             leaving: Vec::new(),
             missing: layout.slots,
             sealed: None,
+            uncached: false,
             stack: usize::MAX,
         });
     }
@@ -266,12 +268,14 @@ impl Trust {
         let number = self.number();
         let age = self.config.seal_rule().age;
         let generation = self.last();
+        let mut opened = 0;
         let mut slots: Vec<u32> = places.iter().map(|place| place.slot).collect();
         slots.dedup();
         for slot in &slots {
             let holds = &mut generation.contents[*slot as usize];
             if holds.bundles.is_empty() {
                 holds.replaced = true;
+                opened += 1;
                 let opened = generation.state.slots().get(slot);
                 if let Some(leaves) = opened.and_then(|slot| slot.leaves) {
                     agenda.put(before(leaves, now), What::Close(number));
@@ -293,7 +297,7 @@ impl Trust {
         }
         generation.bundles.push(bundle);
         if why == Why::Errand {
-            generation.brought += slots.len() as u32;
+            generation.brought += opened;
         }
         let full = generation.state.should_seal(now);
         let stored = &mut self.bundles[bundle as usize];
@@ -316,18 +320,42 @@ impl Trust {
         self.open(rng);
     }
 
-    /// Takes a bundle out of its stack's list.
-    fn unlist(&mut self, bundle: u32) -> Option<usize> {
-        let stored = &self.bundles[bundle as usize];
-        let generation = &self.generations[stored.generation? as usize];
-        generation.sealed?;
-        let (stack, place) = (generation.stack, stored.place as usize);
-        let live = &mut self.shelves[stack].live;
-        live.swap_remove(place);
-        if let Some(moved) = live.get(place) {
-            self.bundles[*moved as usize].place = place as u32;
+    /// Notes that a bundle can be an errand: it is read from a stack, and nobody gives it back.
+    fn list(&mut self, bundle: u32) {
+        let stored = &mut self.bundles[bundle as usize];
+        let generation = stored.generation.map(|at| &self.generations[at as usize]);
+        if let Some(generation) = generation.filter(|generation| generation.uncached)
+            && stored.place.is_none()
+            && !stored.returning
+        {
+            let candidates = &mut self.shelves[generation.stack].candidates;
+            stored.place = Some(candidates.len());
+            candidates.push((bundle, stored.slots.len() as u32));
         }
-        live.is_empty().then_some(stack)
+    }
+
+    /// Notes that it cannot.
+    fn unlist(&mut self, bundle: u32) {
+        let stored = &mut self.bundles[bundle as usize];
+        let (Some(place), Some(generation)) = (stored.place.take(), stored.generation) else {
+            return;
+        };
+        let stack = self.generations[generation as usize].stack;
+        let candidates = &mut self.shelves[stack].candidates;
+        candidates.swap_remove(place);
+        if let Some((moved, _)) = candidates.get(place) {
+            self.bundles[*moved as usize].place = Some(place);
+        }
+    }
+
+    /// A bundle leaves its generation: whether its stack has none left, then which.
+    fn withdraw(&mut self, bundle: u32) -> Option<usize> {
+        self.unlist(bundle);
+        let generation = self.bundles[bundle as usize].generation?;
+        let stack = self.generations[generation as usize].stack;
+        let live = &mut self.shelves.get_mut(stack)?.live;
+        *live -= 1;
+        (*live == 0).then_some(stack)
     }
 
     /// The next tick from now, which is then taken (5.5).
@@ -402,7 +430,7 @@ impl World<'_, '_> {
         why: Why,
         now: Timestamp,
     ) -> Result<(), WorldError> {
-        let emptied = self.trust.unlist(bundle);
+        let emptied = self.trust.withdraw(bundle);
         if let Some(stack) = emptied {
             self.agenda
                 .put(now.after(RETIRE_AFTER), What::Retire(stack as u32));
@@ -519,7 +547,8 @@ impl World<'_, '_> {
                     shelf,
                     generations: Vec::new(),
                     figures: Vec::new(),
-                    live: Vec::new(),
+                    live: 0,
+                    candidates: Vec::new(),
                 });
                 trust.current.push(trust.shelves.len() - 1);
                 trust.shelves.len() - 1
@@ -529,12 +558,20 @@ impl World<'_, '_> {
         let shelf = &mut trust.shelves[stack];
         shelf.generations.push(number);
         shelf.figures.push(figures);
-        for bundle in &generation.bundles {
-            trust.bundles[*bundle as usize].place = shelf.live.len() as u32;
-            shelf.live.push(*bundle);
-        }
+        shelf.live += generation.bundles.len() as u32;
+        let cleared = now.after(trust.config.cache_grace());
+        self.agenda.put(cleared, What::Uncached(number));
         self.announce(number, now);
         Ok(())
+    }
+
+    /// A sealed generation's bundles are read from the stack from now on (5.6).
+    pub(super) fn uncached(&mut self, number: u32) {
+        let generation = &mut self.trust.generations[number as usize];
+        generation.uncached = true;
+        for bundle in std::mem::take(&mut generation.bundles) {
+            self.trust.list(bundle);
+        }
     }
 
     /// A closed stack that nothing was read from for a day goes (5.7).
@@ -542,7 +579,7 @@ impl World<'_, '_> {
         let trust = &mut self.trust;
         let index = stack as usize;
         let newest = trust.current.last() == Some(&index);
-        if newest || !trust.shelves[index].live.is_empty() {
+        if newest || trust.shelves[index].live > 0 {
             return Ok(());
         }
         let before = trust.current.len();
