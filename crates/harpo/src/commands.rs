@@ -5,5 +5,6 @@ mod code;
 pub(crate) mod demo;
 pub(crate) mod gateway;
 pub(crate) mod mark;
+pub(crate) mod plan;
 mod say;
 pub(crate) mod trust;

@@ -34,6 +34,7 @@ enum Command {
     /// Marks in pictures: who sealed them, whether they were altered, who leaked them
     #[command(subcommand)]
     Mark(commands::mark::Mark),
+    Plan(commands::plan::Plan),
 }
 
 #[tokio::main]
@@ -44,6 +45,7 @@ async fn main() -> ExitCode {
         Command::Cloud(command) => command.run().await,
         Command::Gateway(command) => command.run().await,
         Command::Mark(command) => return command.run().await,
+        Command::Plan(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
