@@ -9,7 +9,7 @@ pub mod attacks;
 pub mod game;
 pub mod plan;
 pub mod record;
-pub mod systems;
 pub mod report;
+pub mod systems;
 pub mod traffic;
 pub mod world;

@@ -94,8 +94,6 @@ pub struct SystemRow {
     pub kind: String,
     /// What its attacked run cost and how long readers waited.
     pub costs: serde_json::Value,
-    /// Seconds that both runs and all attacks took.
-    pub seconds: f64,
 }
 
 impl SystemRow {

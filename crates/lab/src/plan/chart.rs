@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 
 use super::{Configuration, Network, Outlook, PlanError, outlook};
-use crate::report::chart::{Area, ChartError, Line, lines};
+use crate::report::chart::{Area, ChartError, Line, lines, refused};
 
 const SIZE: (u32, u32) = (1180, 860);
 const ROUNDS: [u32; 9] = [10, 15, 30, 60, 120, 300, 600, 1200, 3600];
@@ -47,12 +47,11 @@ pub fn draw(network: &Network, around: &Configuration) -> Result<String, DrawErr
     let mut text = String::new();
     {
         let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
-        let refused = |error| ChartError::new(&error);
-        area.fill(&WHITE).map_err(|e| refused(e))?;
+        area.fill(&WHITE).map_err(refused)?;
         let panels = area.split_evenly((2, 2));
         by_round(&panels, &rounds)?;
         by_share(&panels[3], &shares)?;
-        area.present().map_err(|e| refused(e))?;
+        area.present().map_err(refused)?;
     }
     Ok(text)
 }

@@ -143,7 +143,7 @@ pub fn outlook(network: &Network, configuration: &Configuration) -> Result<Outlo
     let generations_per_day = DAY / writing.epoch;
     let hints_per_day = hint as f64 * generations_per_day;
     let retrievals_per_day = reading.retrievals_per_gateway * f64::from(network.hospitals);
-    let at_once = consults * network.at_once_share * demand.from_cloud();
+    let at_once = consults * network.at_once_share * demand.at_cloud();
     let down = (retrievals_per_day + at_once) * reading.cost.bytes_down as f64
         + hints_per_day * f64::from(network.hospitals);
     let up = retrievals_per_day * reading.cost.bytes_up as f64
@@ -177,7 +177,7 @@ pub fn outlook(network: &Network, configuration: &Configuration) -> Result<Outlo
         from_newest: demand.newest,
         retrievals_per_minute: retrievals_per_day / 1440.0,
         cover_queries: 1.0
-            - (consults * study_queries * demand.from_cloud() / reading.queries).min(1.0),
+            - (consults * study_queries * demand.at_cloud() / reading.queries).min(1.0),
         busy: waits.busy,
         wait_newest_seconds: waits.newest.0,
         wait_newest_95_seconds: waits.newest.1,
@@ -314,7 +314,7 @@ impl Demand {
         }
     }
 
-    fn from_cloud(&self) -> f64 {
+    fn at_cloud(&self) -> f64 {
         1.0 - self.cached
     }
 
@@ -324,7 +324,7 @@ impl Demand {
 
     /// Of retrievals from the cloud, by stack.
     fn shares(&self) -> Vec<f64> {
-        let all = self.from_cloud().max(f64::MIN_POSITIVE);
+        let all = self.at_cloud().max(f64::MIN_POSITIVE);
         let older = (self.stacks.ceil() - 1.0).max(0.0);
         let mut shares = vec![self.newest / all];
         shares.extend((0..older as usize).map(|_| self.older() / all / older));

@@ -25,10 +25,10 @@ pub(crate) const COLOURS: [RGBColor; 7] = [
 #[error("the drawing failed: {0}")]
 pub struct ChartError(String);
 
-impl ChartError {
-    pub(crate) fn new<E: std::error::Error + Send + Sync>(error: &DrawingAreaErrorKind<E>) -> Self {
-        Self(error.to_string())
-    }
+pub(crate) fn refused<E: std::error::Error + Send + Sync>(
+    error: DrawingAreaErrorKind<E>,
+) -> ChartError {
+    ChartError(error.to_string())
 }
 
 /// Points under a name, joined.
@@ -85,14 +85,13 @@ where
     X::CoordDescType: ValueFormatter<f64>,
     Y::CoordDescType: ValueFormatter<f64>,
 {
-    let refused = |error| ChartError::new(&error);
     let mut chart = ChartBuilder::on(area)
         .caption(title, (FONT, 17).into_font().color(&INK))
         .margin(14)
         .x_label_area_size(42)
         .y_label_area_size(64)
         .build_cartesian_2d(x, y)
-        .map_err(|e| refused(e))?;
+        .map_err(refused)?;
     chart
         .configure_mesh()
         .x_desc(axes.0)
@@ -104,14 +103,14 @@ where
         .x_label_formatter(&|value| figure(*value))
         .y_label_formatter(&|value| figure(*value))
         .draw()
-        .map_err(|e| refused(e))?;
+        .map_err(refused)?;
     for (number, line) in lines.iter().enumerate() {
         let colour = COLOURS[number % COLOURS.len()];
         chart
             .draw_series(
                 LineSeries::new(line.points.iter().copied(), colour.stroke_width(2)).point_size(3),
             )
-            .map_err(|e| refused(e))?
+            .map_err(refused)?
             .label(line.name.clone())
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(3)));
     }
@@ -122,7 +121,7 @@ where
         .label_font((FONT, 13).into_font().color(&INK))
         .position(SeriesLabelPosition::UpperRight)
         .draw()
-        .map_err(|e| refused(e))
+        .map_err(refused)
 }
 
 /// A number with as many figures as it needs.

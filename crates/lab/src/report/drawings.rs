@@ -2,7 +2,7 @@
 
 use plotters::prelude::*;
 
-use super::chart::{Area, COLOURS, ChartError, FONT, INK, Line, PALE, lines};
+use super::chart::{Area, COLOURS, ChartError, FONT, INK, Line, PALE, lines, refused};
 use super::goal::TOLERANCE;
 use super::{Mark, Report, Row, Sweep, text};
 
@@ -191,9 +191,9 @@ fn drawn_in(
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        area.fill(&WHITE).map_err(|e| ChartError::new(&e))?;
+        area.fill(&WHITE).map_err(refused)?;
         draw(&area)?;
-        area.present().map_err(|e| ChartError::new(&e))?;
+        area.present().map_err(refused)?;
     }
     Ok(svg)
 }
@@ -203,7 +203,7 @@ where
     for<'c> &'c E: plotters::element::PointCollection<'c, (i32, i32)>,
     E: plotters::element::Drawable<SVGBackend<'a>>,
 {
-    area.draw(&element).map_err(|e| ChartError::new(&e))
+    area.draw(&element).map_err(refused)
 }
 
 fn text_at(

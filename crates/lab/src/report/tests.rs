@@ -39,7 +39,6 @@ fn system(name: &str) -> SystemRow {
         about: format!("about {name} & others"),
         kind: kind(name),
         costs: serde_json::json!({ "slots_fresh": 1200, "wait_median": 61.5 }),
-        seconds: 1.0,
     }
 }
 
