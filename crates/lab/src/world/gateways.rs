@@ -130,6 +130,9 @@ impl World<'_, '_> {
             return self.release(hospital, bundle, Why::Reader, emergency, now);
         };
         let want = &mut self.gateways.wants[name as usize];
+        if want.why == Why::Ahead {
+            self.summary.ahead_late += 1;
+        }
         want.why = Why::Reader;
         want.since.get_or_insert(now);
         let queue = &mut self.gateways.queues[usize::from(hospital)];

@@ -11,6 +11,8 @@ pub struct Summary {
     pub read_from_cache: u64,
     /// … that somebody waited for, from the cloud.
     pub read_from_cloud: u64,
+    /// … though it was asked for ahead.
+    pub ahead_late: u64,
     /// Bundles that were fetched before anybody waited.
     pub ahead: u64,
     /// How long those waited who did: median.

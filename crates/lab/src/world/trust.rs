@@ -478,10 +478,13 @@ impl World<'_, '_> {
         let trust = &mut self.trust;
         let generation = &mut trust.generations[number as usize];
         if generation.leaving.is_empty() {
-            // Those that are closed leave by themselves, within seconds.
             generation.leaving = generation.state.sealing_order(&mut self.rng);
-            let left = &generation.left;
+            let left = &mut generation.left;
             generation.leaving.retain(|slot| !left[*slot as usize]);
+            // Their own times are over; those that are closed, and not in this order, leave by themselves within seconds.
+            for slot in &generation.leaving {
+                left[*slot as usize] = true;
+            }
         }
         let mut at = now;
         for _ in 0..BATCH {
@@ -489,7 +492,6 @@ impl World<'_, '_> {
             let Some(slot) = generation.leaving.pop() else {
                 return;
             };
-            generation.left[slot as usize] = true;
             at = trust.tick(now);
             let generation = number;
             self.agenda.put(at, What::Depart { generation, slot });
