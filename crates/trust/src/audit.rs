@@ -182,6 +182,11 @@ pub enum Event {
         /// Digest of its hint.
         hint: Digest,
     },
+    /// A generation is in no stack any more: all of its bundles were placed anew or erased.
+    Retired {
+        /// Which one.
+        generation: GenerationId,
+    },
     /// The cloud has other bytes than trust sent.
     SealMismatch {
         /// Of this generation.

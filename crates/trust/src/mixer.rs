@@ -30,6 +30,7 @@ mod departures;
 mod pace;
 mod proofs;
 mod remedy;
+mod retiring;
 mod sealing;
 
 use departures::{Departures, Destination};
@@ -129,11 +130,12 @@ impl Mixer {
                 Err(error) => {
                     let what = format!("generation {} waits", generation.id);
                     log(&what, &error);
-                    self.put_off(&generation)?;
+                    self.put_off(generation.number)?;
                 }
             }
         }
         self.clear_cache().await?;
+        self.retire().await?;
         Ok(progress)
     }
 
@@ -143,12 +145,12 @@ impl Mixer {
         self.departures.values().map(Departures::waiting).sum()
     }
 
-    fn put_off(&mut self, generation: &Generation) -> Result<(), TrustError> {
-        let failures = self.failures.get(&generation.number).map_or(0, |f| f.0) + 1;
+    fn put_off(&mut self, number: i64) -> Result<(), TrustError> {
+        let failures = self.failures.get(&number).map_or(0, |f| f.0) + 1;
         let pause = self.backoff.pause(failures, &mut random::system());
         let until = self.trust.store.now().after(pause);
-        self.failures.insert(generation.number, (failures, until));
-        self.departures.remove(&generation.number);
+        self.failures.insert(number, (failures, until));
+        self.departures.remove(&number);
         // Pooled connections may be what failed, or show a certificate that was renewed meanwhile.
         self.cloud = self.cloud.fresh()?;
         Ok(())

@@ -340,6 +340,34 @@ pub(crate) async fn no_longer_cached(
     Ok(())
 }
 
+/// Retired generations that the cloud may still have.
+pub(crate) async fn undeleted(
+    db: impl SqliteExecutor<'_>,
+) -> Result<Vec<(i64, GenerationId)>, TrustError> {
+    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+        "SELECT number, id FROM generation WHERE state = 'retired' AND deleted = 0 ORDER BY number",
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter()
+        .map(|(number, id)| Ok((number, bytes!(GenerationId, id)?)))
+        .collect()
+}
+
+/// The cloud has nothing of a retired generation any more.
+pub(crate) async fn deleted(tx: &mut SqliteConnection, number: i64) -> Result<(), TrustError> {
+    for statement in [
+        "DELETE FROM slot WHERE generation = ?",
+        "UPDATE generation SET deleted = 1 WHERE number = ?",
+    ] {
+        sqlx::query(statement)
+            .bind(number)
+            .execute(&mut *tx)
+            .await?;
+    }
+    Ok(())
+}
+
 /// The operator wants the generation sealed.
 pub(crate) async fn ask_to_seal(tx: &mut SqliteConnection, number: i64) -> Result<(), TrustError> {
     sqlx::query("UPDATE generation SET asked = 1 WHERE number = ?")

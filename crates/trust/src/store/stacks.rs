@@ -1,5 +1,6 @@
 //! The stacks that sealed generations make (docs/protocol.md 7.1).
 
+use harpo_protocol::id::GenerationId;
 use harpo_protocol::rounds::stack_of;
 use harpo_protocol::sign::{Signed, SigningKey};
 use harpo_protocol::stack::{Figures, SealRequest, SealedGeneration, StackDescriptor};
@@ -138,6 +139,56 @@ pub(crate) async fn of_bundle(
     .fetch_one(db)
     .await?;
     descriptor(&text)
+}
+
+/// Closed stacks in which no bundle is, and since when that is known.
+pub(crate) async fn without_bundles(
+    db: impl SqliteExecutor<'_>,
+) -> Result<Vec<(i64, Option<Timestamp>)>, TrustError> {
+    let rows: Vec<(i64, Option<i64>)> = sqlx::query_as(
+        "SELECT number, emptied FROM stack WHERE number < (SELECT max(number) FROM stack) \
+         AND NOT EXISTS (SELECT 1 FROM generation JOIN bundle ON bundle.generation = generation.number \
+           WHERE generation.stack = stack.number AND bundle.state = 'placed')",
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(number, at)| (number, at.map(|at| Timestamp(at as u64))))
+        .collect())
+}
+
+/// Notes that nothing is in a stack.
+pub(crate) async fn emptied(
+    tx: &mut SqliteConnection,
+    stack: i64,
+    at: Timestamp,
+) -> Result<(), TrustError> {
+    sqlx::query("UPDATE stack SET emptied = ? WHERE number = ?")
+        .bind(at.0 as i64)
+        .bind(stack)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// The stack is no more (5.7): its generations, which are retired.
+pub(crate) async fn retire(
+    tx: &mut SqliteConnection,
+    stack: i64,
+) -> Result<Vec<GenerationId>, TrustError> {
+    let ids: Vec<Vec<u8>> =
+        sqlx::query_scalar("SELECT id FROM generation WHERE stack = ? ORDER BY place")
+            .bind(stack)
+            .fetch_all(&mut *tx)
+            .await?;
+    for statement in [
+        "UPDATE generation SET state = 'retired' WHERE stack = ?",
+        "DELETE FROM stack WHERE number = ?",
+    ] {
+        sqlx::query(statement).bind(stack).execute(&mut *tx).await?;
+    }
+    ids.into_iter().map(|id| bytes!(GenerationId, id)).collect()
 }
 
 fn descriptor(text: &str) -> Result<Signed<StackDescriptor>, TrustError> {

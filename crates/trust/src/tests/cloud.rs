@@ -57,7 +57,7 @@ pub(super) const HINT: Digest = Digest([0x48; 32]);
 impl Cloud {
     pub(super) fn router(self: &Arc<Self>) -> Router {
         Router::new()
-            .route("/v1/generations/{generation}", get(status))
+            .route("/v1/generations/{generation}", get(status).delete(retire))
             .route("/v1/generations/{generation}/slots/{index}", put(slot))
             .route("/v1/generations/{generation}/seal", post(seal))
             .route("/v1/generations/{generation}/proofs", post(prove))
@@ -158,6 +158,19 @@ async fn status(
     cloud.check(&peer)?;
     let stored = cloud.stored(generation.parse().unwrap());
     Ok(Json(cloud.report(&stored)))
+}
+
+async fn retire(
+    State(cloud): State<Arc<Cloud>>,
+    peer: Peer,
+    Path(generation): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    cloud.check(&peer)?;
+    let mut generations = cloud.generations.lock().unwrap();
+    match generations.remove(&generation.parse().unwrap()) {
+        Some(_) => Ok(StatusCode::NO_CONTENT),
+        None => Err(ApiError::not_found("not_found", "no such generation")),
+    }
 }
 
 async fn seal(

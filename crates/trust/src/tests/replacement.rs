@@ -446,3 +446,80 @@ async fn what_comes_back_is_not_counted_as_its_hospitals() {
     complete(&a, bundle.id, grant).await.unwrap();
     assert_eq!(held(&network).await.fragments, 0);
 }
+
+#[tokio::test]
+async fn a_closed_stack_without_bundles_is_retired() {
+    let mut network = Network::with("[ring]\nmax_generations_per_stack = 1").await;
+    let mut a = network.gateway("A").await;
+    let bundles = [
+        a.deposit(&Spec::new("1.1", 2)).await,
+        a.deposit(&Spec::new("1.2", 3)).await,
+    ];
+    let first = network.seal().await;
+    a.deposit(&Spec::new("1.3", 2)).await;
+    let second = network.seal().await;
+    let grants = [
+        access(&a, bundles[0].id).await.grant,
+        access(&a, bundles[1].id).await.grant,
+    ];
+    give_all(&a, &bundles[0], grants[0]).await;
+    complete(&a, bundles[0].id, grants[0]).await.unwrap();
+    network.clock.advance(25 * HOUR);
+    network.mix().await;
+    a.reconnect(&network);
+    // One bundle is there still, and what was given back has a stack of its own by now.
+    assert_eq!(a.stacks().await.len(), 3);
+    network.clock.advance(25 * HOUR);
+    network.mix().await;
+    a.reconnect(&network);
+    assert_eq!(a.stacks().await.len(), 3);
+
+    let operator = network.operator().await;
+    operator.erase(bundles[1].id, "r", true).await.unwrap();
+    operator.close().await;
+    network.mix().await;
+    network.clock.advance(23 * HOUR);
+    network.mix().await;
+    a.reconnect(&network);
+    assert_eq!(a.stacks().await.len(), 3, "somebody may be reading");
+    network
+        .cloud
+        .down
+        .store(true, std::sync::atomic::Ordering::SeqCst);
+    network.clock.advance(HOUR);
+    network.mix().await;
+    a.reconnect(&network);
+    let left = a.stacks().await;
+    assert_eq!(left.len(), 2);
+    assert_eq!(left[0].generations[0].generation, second);
+    assert!(!network.cloud.stored(first).slots.is_empty());
+
+    // The cloud deletes it when it can, also if trust was killed meanwhile.
+    network.kill_and_restart().await;
+    network
+        .cloud
+        .down
+        .store(false, std::sync::atomic::Ordering::SeqCst);
+    network.mix().await;
+    assert!(network.cloud.stored(first).slots.is_empty());
+    assert!(!network.cloud.stored(second).slots.is_empty());
+    let events = network.events_named("retired").await;
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["generation"], first.to_string());
+    let asked = network
+        .cloud
+        .asked
+        .load(std::sync::atomic::Ordering::SeqCst);
+    network.mix().await;
+    assert_eq!(
+        network
+            .cloud
+            .asked
+            .load(std::sync::atomic::Ordering::SeqCst),
+        asked
+    );
+
+    a.reconnect(&network);
+    let read = access(&a, bundles[0].id).await;
+    assert!(matches!(read.source, Source::Stack { .. }));
+}
