@@ -104,6 +104,12 @@ pub enum ArchiveError {
         #[source]
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// It is being fetched, and comes with the network's rounds (docs/protocol.md 9.7).
+    #[error("it is being fetched, with the network's next rounds; ask again in {} s", retry_after.as_secs())]
+    Pending {
+        /// When to ask again.
+        retry_after: Duration,
+    },
     /// What came back was not what was deposited. It was not delivered.
     #[error("what came back is damaged and was not delivered: {what}; tell your administrator")]
     Corrupt {

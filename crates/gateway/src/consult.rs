@@ -5,6 +5,7 @@
 //! sees. Whoever asks for the same bundle meanwhile waits for the same fetch, and what went wrong at the
 //! cloud is answered to all for a while without asking the cloud again (9.4).
 
+pub mod ahead;
 mod archive;
 mod export;
 mod fetch;
@@ -16,7 +17,7 @@ pub mod retrieve;
 pub mod rounds;
 mod stream;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::io;
 use std::path::PathBuf;
@@ -81,6 +82,9 @@ pub enum ConsultError {
         /// When something may have changed.
         again: Duration,
     },
+    /// So much was asked for ahead that no more is noted.
+    #[error("too much was asked for ahead and is not here yet; ask again later")]
+    TooMuchAhead,
     /// No round brings it.
     #[error(transparent)]
     Unserved(#[from] Unserved),
@@ -185,6 +189,8 @@ struct Inner {
     rounds: Arc<Rounds>,
     /// Bundles that are given back, or wait for it.
     giving: Arc<Semaphore>,
+    /// What was asked for ahead and is being fetched.
+    begun: Mutex<HashSet<BundleId>>,
     shutdown: Shutdown,
 }
 
@@ -226,8 +232,14 @@ impl Consult {
             underway: Arc::default(),
             rounds,
             giving: Arc::new(Semaphore::new(GIVEN_AT_ONCE)),
+            begun: Mutex::default(),
             shutdown,
         })))
+    }
+
+    /// The present.
+    pub fn now(&self) -> Timestamp {
+        self.0.now()
     }
 
     /// How far its fetches are.

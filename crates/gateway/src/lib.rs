@@ -16,6 +16,7 @@ pub mod open;
 pub mod outsource;
 pub mod party;
 pub mod phantom;
+pub mod prefetch;
 pub mod ready;
 pub mod seal;
 pub mod serve;

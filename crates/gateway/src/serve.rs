@@ -30,6 +30,7 @@ use crate::hints::Hints;
 use crate::notices;
 use crate::outsource::Outsource;
 use crate::party::{self, Party, PartyError};
+use crate::prefetch;
 use crate::ready::Ready;
 use crate::spool::{Spool, SpoolError};
 use crate::status::{self, About};
@@ -182,7 +183,8 @@ pub async fn serve(
     };
     let metrics = Metrics::new(METRICS);
     let admin = admin.telling(metrics.clone(), Arc::new(about.clone()));
-    let router = web::router(web, status::routes(about));
+    let more = status::routes(about).merge(prefetch::routes(consult.clone()));
+    let router = web::router(web, more);
     let router = metrics.count_answers(figures::REQUESTS, router);
     let server = Server::bind(config.web.listen, Limits::default())
         .await

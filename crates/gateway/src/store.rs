@@ -1,5 +1,6 @@
 //! The gateway's database: receipts, refusals, the local cache's catalogue, and what fetches cost.
 
+pub mod ahead;
 pub mod exports;
 pub mod marks;
 pub mod notices;

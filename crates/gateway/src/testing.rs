@@ -2,10 +2,12 @@
 //! deposit is the test's choice. The parties' code may not depend on each other, and black-box tests
 //! with the real service cannot make it refuse, break off and come back at will.
 
+pub(crate) mod stacks;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -18,10 +20,10 @@ use harpo_protocol::deposit::{DepositRequest, DepositStatus, Receipt};
 use harpo_protocol::domain::sha256;
 use harpo_protocol::id::{BundleId, PartyId};
 use harpo_protocol::identity::{
-    Credential, EnrolCode, EnrolRequest, EnrolResponse, Role, TrustInfo,
+    Credential, EnrolCode, EnrolRequest, EnrolResponse, GatewayKeys, Role, TrustInfo,
 };
 use harpo_protocol::manifest::Manifest;
-use harpo_protocol::release::Notice;
+use harpo_protocol::release::{Notice, Release, ReleaseRequest};
 use harpo_protocol::sign::{Signed, SigningKey};
 use harpo_protocol::stack::StackDescriptor;
 use harpo_protocol::time::Timestamp;
@@ -73,8 +75,12 @@ pub(crate) struct Desk {
     pub(crate) deposits: Mutex<HashMap<BundleId, (Signed<Manifest>, bool)>>,
     /// What is told at `/v1/notices`.
     pub(crate) notices: Mutex<Vec<Notice>>,
-    /// How many releases were asked for; all are refused.
+    /// How many releases were asked for; all are refused, unless there are stacks.
     pub(crate) releases: AtomicUsize,
+    /// What a gateway enrolled with.
+    enrolled: Mutex<Option<GatewayKeys>>,
+    /// What is to be read.
+    pub(crate) stacks: OnceLock<Arc<stacks::Stacks>>,
 }
 
 /// Trust's place, and a gateway enrolled with it.
@@ -113,6 +119,8 @@ impl World {
             deposits: Mutex::default(),
             notices: Mutex::default(),
             releases: AtomicUsize::new(0),
+            enrolled: Mutex::default(),
+            stacks: OnceLock::new(),
         };
         let mut world = Self {
             dir,
@@ -237,6 +245,7 @@ fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/notices", get(notices))
         .route("/v1/stacks", get(stacks))
         .route("/v1/releases", post(release))
+        .merge(stacks::routes())
         .with_state(desk)
 }
 
@@ -254,6 +263,7 @@ async fn enrol(
     };
     let csr = &request.certificate_request;
     let chain = desk.authority.issue(csr, &subject, LASTING, now).unwrap();
+    lock(&desk.enrolled).clone_from(&request.keys);
     let credential = Credential {
         party: desk.party,
         name: "St. Luke's".into(),
@@ -271,14 +281,15 @@ async fn enrol(
 }
 
 async fn info(State(desk): State<Arc<Desk>>) -> Answer<Signed<TrustInfo>> {
+    let stacks = desk.stacks.get();
     Ok(Json(desk.signing.sign(&TrustInfo {
         sealing_key: desk.opening.sealing_key(),
         layout: LAYOUT,
-        cloud_url: "https://localhost:1".into(),
+        cloud_url: stacks.map_or("https://localhost:1".into(), |s| s.cloud_url.clone()),
         issued: desk.clock.now(),
         unmarked_modalities: Vec::new(),
-        rounds: None,
-        at_once_for: Vec::new(),
+        rounds: stacks.and_then(|s| *lock(&s.rule)),
+        at_once_for: stacks.map_or_else(Vec::new, |s| s.at_once_for()),
         relay: None,
     })))
 }
@@ -350,11 +361,21 @@ async fn notices(
     ))
 }
 
-async fn release(State(desk): State<Arc<Desk>>) -> ApiError {
+async fn release(
+    State(desk): State<Arc<Desk>>,
+    Json(request): Json<ReleaseRequest>,
+) -> Answer<Release> {
     desk.releases.fetch_add(1, Ordering::Relaxed);
-    ApiError::new(StatusCode::FORBIDDEN, "denied", "as the test wants")
+    match desk.stacks.get() {
+        Some(stacks) => Ok(Json(stacks::release(&desk, stacks, &request))),
+        None => {
+            let why = "as the test wants";
+            Err(ApiError::new(StatusCode::FORBIDDEN, "denied", why))
+        }
+    }
 }
 
-async fn stacks() -> Answer<Vec<Signed<StackDescriptor>>> {
-    Ok(Json(Vec::new()))
+async fn stacks(State(desk): State<Arc<Desk>>) -> Answer<Vec<Signed<StackDescriptor>>> {
+    let stacks = desk.stacks.get();
+    Ok(Json(stacks.map_or_else(Vec::new, |s| s.descriptors())))
 }

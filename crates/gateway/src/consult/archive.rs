@@ -118,13 +118,13 @@ impl From<Arc<ConsultError>> for ArchiveError {
             }
             ConsultError::Hints(HintError::Cloud { source, .. }) => unavailable(source, &error),
             ConsultError::Retrieve(RetrieveError::Cloud(source)) => unavailable(source, &error),
-            ConsultError::RoundPending { again } => Self::Unavailable {
+            ConsultError::RoundPending { again } => Self::Pending {
                 retry_after: *again,
-                cause: Box::new(Shown(error)),
             },
             ConsultError::Unserved(Unserved::Failed(failed)) => failed.clone().into(),
             ConsultError::HintsPending
             | ConsultError::Unserved(_)
+            | ConsultError::TooMuchAhead
             | ConsultError::Stopping
             | ConsultError::Retrieve(RetrieveError::Reconnect(_)) => Self::Unavailable {
                 retry_after: AGAIN,

@@ -6,6 +6,8 @@
 
 mod drive;
 mod errand;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -34,7 +34,7 @@ impl ApiError {
         }
     }
 
-    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
@@ -77,6 +77,10 @@ impl From<ArchiveError> for ApiError {
                     ..error
                 }
             }
+            ArchiveError::Pending { retry_after } => Self {
+                retry_after: Some(retry_after),
+                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "pending", message)
+            },
             ArchiveError::Corrupt { .. } => {
                 tracing::error!(message, "a fetched study did not verify");
                 Self::new(StatusCode::BAD_GATEWAY, "corrupt", message)

@@ -93,6 +93,7 @@ impl Consult {
             }
             let Some(rule) = inner.party.info().rounds else {
                 inner.rounds.set_next(None);
+                self.begin_ahead(clock.now()).await;
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = clock.sleep(LOOK_EVERY) => continue,
@@ -101,6 +102,8 @@ impl Consult {
             let drawn = course.draw(rule, clock.now(), &mut inner.party.rng());
             inner.rounds.count(|counts| counts.skipped += drawn.skipped);
             inner.rounds.set_next(Some((rule, drawn.moment)));
+            // Released in time for it; what is not waits for the stack's next round.
+            self.begin_ahead(drawn.moment).await;
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = clock.sleep_until(drawn.moment) => {}
