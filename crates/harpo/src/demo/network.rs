@@ -272,6 +272,8 @@ fn trust_toml(listen: SocketAddr, admin: SocketAddr, cloud_url: &str, layout: La
          [layout]\ncell_bytes = {}\ncells_per_slot = {}\nslots_per_generation = {}\n\n\
          # The demo seals by command, and reads from the cloud at once.\n[mixing]\nseal_after_seconds = 86400\n\
          seal_when_full_share = 1.0\nseal_grid_seconds = 0\ncache_grace_seconds = 0\n\n\
+         # … and what was read may be read again from there.\n[retrieval]\nschedule = \"at-once\"\n\n\
+         [replacement]\nafter_read = false\nold_share = 0.0\n\n\
          [policy]\nfile = \"policy.cedar\"\n",
         layout.cell_bytes, layout.cells_per_slot, layout.slots,
     )
