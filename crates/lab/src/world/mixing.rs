@@ -179,8 +179,13 @@ impl World<'_, '_> {
     pub(super) fn retire(&mut self, stack: u32, now: Timestamp) -> Result<(), WorldError> {
         let trust = &mut self.trust;
         let index = stack as usize;
-        let newest = trust.current.last() == Some(&index);
-        if newest || trust.shelves[index].live > 0 {
+        if trust.shelves[index].live > 0 {
+            return Ok(());
+        }
+        if trust.current.last() == Some(&index) {
+            // It may still grow.
+            self.agenda
+                .put(now.after(RETIRE_AFTER), What::Retire(stack));
             return Ok(());
         }
         let before = trust.current.len();
