@@ -160,11 +160,9 @@ impl Table<'_> {
     fn play(&self, names: &[String]) -> Vec<Outcome> {
         let halves = Halves::of(self.exam);
         let priors: Vec<Vec<f64>> = self.priors();
-        let chosen = |attack: &Box<dyn Attack>| {
-            attack.plays(self.game)
-                && (names.is_empty() || names.iter().any(|name| name == attack.name()))
-        };
-        let attacks: Vec<_> = crate::attacks::all().into_iter().filter(chosen).collect();
+        let named = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+        let mut attacks = crate::attacks::all();
+        attacks.retain(|attack| attack.plays(self.game) && named(attack.name()));
         attacks
             .par_iter()
             .filter_map(|attack| self.outcome(attack.as_ref(), &halves, &priors))

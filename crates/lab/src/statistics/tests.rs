@@ -30,52 +30,53 @@ fn the_area_and_interval_of_the_published_ratings() {
 
 #[test]
 fn areas_that_are_known() {
-    let cases: [(&str, &[f64], &[bool], f64, f64); 6] = [
+    type Case = (&'static str, [f64; 4], [bool; 4], f64, f64);
+    let cases: [Case; 6] = [
         (
             "perfect",
-            &[1., 2., 3., 4.],
-            &[false, false, true, true],
+            [1., 2., 3., 4.],
+            [false, false, true, true],
             1.0,
             1.0,
         ),
         (
             "upside down",
-            &[4., 3., 2., 1.],
-            &[false, false, true, true],
+            [4., 3., 2., 1.],
+            [false, false, true, true],
             0.0,
             0.0,
         ),
         (
             "all equal",
-            &[7., 7., 7., 7.],
-            &[false, true, false, true],
+            [7., 7., 7., 7.],
+            [false, true, false, true],
             0.5,
             0.0,
         ),
         (
             "one pair wrong",
-            &[1., 3., 2., 4.],
-            &[false, false, true, true],
+            [1., 3., 2., 4.],
+            [false, false, true, true],
             0.75,
             0.5,
         ),
         (
             "a tie",
-            &[1., 2., 2., 3.],
-            &[false, false, true, true],
+            [1., 2., 2., 3.],
+            [false, false, true, true],
             0.875,
             0.5,
         ),
         (
             "no number is zero",
-            &[-1., f64::NAN, 0., 1.],
-            &[false, false, true, true],
+            [-1., f64::NAN, 0., 1.],
+            [false, false, true, true],
             0.875,
             0.5,
         ),
     ];
     for (name, scores, answers, auc, advantage) in cases {
-        let roc = roc(scores, answers, &[&each_its_own(4)]).unwrap();
+        let roc = roc(&scores, &answers, &[&each_its_own(4)]).unwrap();
         assert_eq!((roc.auc, roc.advantage), (auc, advantage), "{name}");
     }
     assert!(roc(&[1.0, 2.0], &[true, true], &[&[0, 1]]).is_none());
