@@ -17,6 +17,9 @@ const STACK_SLOTS: &str = "harpo_trust_stack_slots";
 const STACK_BUNDLES: &str = "harpo_trust_stack_live_bundles";
 const OPEN_SLOTS: &str = "harpo_trust_open_slots";
 const OPEN_HOSPITALS: &str = "harpo_trust_open_hospitals";
+const OPEN_ERRANDS: &str = "harpo_trust_open_errand_slots";
+const GIVE_BACKS: &str = "harpo_trust_give_backs_under_way";
+const REPLACED: &str = "harpo_trust_replaced_bundles_total";
 const CACHED_BUNDLES: &str = "harpo_trust_cached_bundles";
 const CACHED_BYTES: &str = "harpo_trust_cached_bytes";
 const DELAY: &str = "harpo_trust_delay_seconds";
@@ -54,7 +57,23 @@ pub const METRICS: &[Metric] = &[
     Metric::new(
         OPEN_HOSPITALS,
         Kind::Gauge,
-        "Hospitals that deposited in the open generation: the anonymity set of a write's origin.",
+        "Hospitals whose bundles lie in the open generation: the anonymity set of a write's origin.",
+    ),
+    Metric::new(
+        OPEN_ERRANDS,
+        Kind::Gauge,
+        "Slots of the open generation that errands opened; they leave room for deposits.",
+    ),
+    Metric::new(
+        GIVE_BACKS,
+        Kind::Gauge,
+        "Bundles that gateways may give back now: after they were read, or on an errand.",
+    )
+    .by("reason"),
+    Metric::new(
+        REPLACED,
+        Kind::Counter,
+        "Bundles that were placed anew, since the beginning.",
     ),
     Metric::new(
         CACHED_BUNDLES,
@@ -123,6 +142,13 @@ impl Observer {
         slots("occupied", open.occupied);
         slots("cover", open.slots - open.occupied);
         metrics.gauge(OPEN_HOSPITALS).set(open.hospitals as f64);
+        metrics.gauge(OPEN_ERRANDS).set(open.brought as f64);
+        let replacements = figures::replacements(db, self.trust.store.now()).await?;
+        let under_way = |reason, count: i64| metrics.gauge_of(GIVE_BACKS, reason).set(count as f64);
+        under_way("read", replacements.read);
+        under_way("errand", replacements.errands);
+        let done = replacements.done.unsigned_abs();
+        metrics.counter(REPLACED).absolute(done);
         let audited = figures::audited(db).await?;
         metrics.gauge(AUDIT).set(audited as f64);
         self.cached(metrics).await?;

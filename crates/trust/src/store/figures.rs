@@ -42,24 +42,27 @@ pub(crate) struct OpenCounts {
     pub(crate) slots: i64,
     /// Slots that hold a fragment.
     pub(crate) occupied: i64,
-    /// Hospitals that deposited in it.
+    /// Hospitals whose bundles are in it.
     pub(crate) hospitals: i64,
+    /// Slots that errands have opened.
+    pub(crate) brought: i64,
 }
 
 /// Zeros if there is none yet.
 pub(crate) async fn open(db: impl SqliteExecutor<'_>) -> Result<OpenCounts, TrustError> {
-    let row: Option<(i64, i64, i64)> = sqlx::query_as(
+    let row: Option<(i64, i64, i64, i64)> = sqlx::query_as(
         "SELECT slots, \
          (SELECT count(*) FROM slot WHERE slot.generation = generation.number AND used > 0), \
-         (SELECT count(DISTINCT origin) FROM bundle WHERE bundle.generation = generation.number) \
-         FROM generation WHERE state = 'open'",
+         (SELECT count(DISTINCT origin) FROM bundle WHERE bundle.generation = generation.number), \
+         brought FROM generation WHERE state = 'open'",
     )
     .fetch_optional(db)
     .await?;
-    let counts = row.map(|(slots, occupied, hospitals)| OpenCounts {
+    let counts = row.map(|(slots, occupied, hospitals, brought)| OpenCounts {
         slots,
         occupied,
         hospitals,
+        brought,
     });
     Ok(counts.unwrap_or_default())
 }
@@ -115,6 +118,34 @@ pub(crate) async fn delays(
     }
     let newest = sealed.first().map(|(_, at)| Timestamp(*at as u64));
     Ok((delays, newest.or(since)))
+}
+
+/// What may be given back now: after it was read, and on errands; and how often bundles were placed anew so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Replacements {
+    pub(crate) read: i64,
+    pub(crate) errands: i64,
+    pub(crate) done: i64,
+}
+
+pub(crate) async fn replacements(
+    db: impl SqliteExecutor<'_>,
+    now: Timestamp,
+) -> Result<Replacements, TrustError> {
+    let (read, errands, done) = sqlx::query_as(
+        "SELECT coalesce(sum(errand IS NULL), 0), coalesce(sum(errand IS NOT NULL), 0), \
+         (SELECT coalesce(sum(replaced), 0) FROM bundle) \
+         FROM give_back JOIN bundle ON bundle.number = give_back.bundle \
+         WHERE bundle.state = 'placed' AND bundle.generation = give_back.generation AND expires >= ?",
+    )
+    .bind(now.0 as i64)
+    .fetch_one(db)
+    .await?;
+    Ok(Replacements {
+        read,
+        errands,
+        done,
+    })
 }
 
 /// Entries of the audit log.

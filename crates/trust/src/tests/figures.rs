@@ -34,7 +34,7 @@ async fn figures_follow_a_bundle_from_deposit_to_the_stack() {
     teller.tells(&["harpo_trust_open_hospitals 0"]).await;
 
     let first = a.deposit(&Spec::new("1.1", 5)).await;
-    b.deposit(&Spec::new("1.2", 4)).await;
+    let second = b.deposit(&Spec::new("1.2", 4)).await;
     let begun = a.seal(&Spec::new("1.3", 3));
     a.begin(&begun).await.unwrap();
     let bytes = |fragments| fragments * SMALL.fragment_bytes();
@@ -75,6 +75,7 @@ async fn figures_follow_a_bundle_from_deposit_to_the_stack() {
 
     network.clock.advance(2 * HOUR);
     network.mix().await;
+    b.release(second.id, &treating(), false).await.unwrap();
     let operator = network.operator().await;
     operator.erase(first.id, "r", true).await.unwrap();
     operator.close().await;
@@ -82,6 +83,10 @@ async fn figures_follow_a_bundle_from_deposit_to_the_stack() {
         .tells(&[
             "harpo_trust_cached_bundles{state=\"sealed\"} 0",
             "harpo_trust_stack_live_bundles{stack=\"1\"} 1",
+            "harpo_trust_give_backs_under_way{reason=\"read\"} 1",
+            "harpo_trust_give_backs_under_way{reason=\"errand\"} 0",
+            "harpo_trust_replaced_bundles_total 0",
+            "harpo_trust_open_errand_slots 0",
         ])
         .await;
     for metric in METRICS.iter().filter(|metric| metric.label != Some("code")) {
