@@ -13,6 +13,7 @@ mod marked;
 mod peers;
 mod proxy;
 mod rogue;
+mod rounds;
 mod rules;
 mod sent;
 mod streamed;
