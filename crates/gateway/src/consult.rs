@@ -7,7 +7,6 @@
 
 pub mod ahead;
 mod archive;
-mod brought;
 mod export;
 mod fetch;
 mod give_back;

@@ -22,9 +22,7 @@ use crate::traffic::{self, Scenario, ScenarioError, Traffic};
 mod baseline;
 mod cloud;
 mod gateways;
-mod mixing;
 mod recorder;
-mod retrieving;
 mod summary;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,9 @@
-//! How many bytes a retrieval must move, by the formulas of the documentation and by nothing else: what the
-//! demo measured is compared with this.
+//! How many bytes retrievals must move, by the formulas of the documentation and by nothing else: what the cloud's log
+//! has of them is compared with this.
 
 use anyhow::{Context as _, Result, bail};
+use harpo_cloud::events::Event;
 use harpo_gateway::status::GenerationRow;
-use harpo_gateway::store::FetchRow;
 use serde::Serialize;
 
 /// The largest part by which bytes may differ from the formulas.
@@ -12,8 +12,6 @@ const TOLERANCE: f64 = 0.02;
 const HEADER: u64 = 4 + 2 + 2 + 32;
 /// Values are packed in rows of sixteen (oblivious-encoding 1.3).
 const ROW: u64 = 16;
-/// Most queries of a ticket (protocol 9.1).
-const MOST_QUERIES: u64 = 64;
 
 /// A line of the table of parameter sets (oblivious-encoding 2).
 struct ParameterSet {
@@ -108,23 +106,15 @@ impl Sizes {
     }
 }
 
-/// The numbers of queries of a bundle's tickets (protocol 9.1).
-fn tickets(fragments: u64, cells_per_slot: u64) -> Vec<u64> {
-    let slots = fragments.div_ceil(cells_per_slot);
-    let mut tickets = vec![MOST_QUERIES; (slots / MOST_QUERIES) as usize];
-    if !slots.is_multiple_of(MOST_QUERIES) {
-        tickets.push((slots % MOST_QUERIES).next_power_of_two());
-    }
-    tickets
-}
-
-/// What the retrievals moved, bodies only, beside what the formulas say. `expected_*` come from the public figures
-/// of the stack and the number of fragments, `difference_*` are relative to them.
+/// What all retrievals moved, bodies only, as the cloud logged it, beside what the formulas say. `expected_*` come from
+/// the public figures of the stack and the network's rule, `difference_*` are relative to them.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Retrieval {
+    /// Retrievals of both gateways, whoever read.
+    pub retrievals: u64,
     /// Oblivious queries, dummies included; none where the whole stack was streamed.
     pub queries: u64,
-    /// The classes of what was asked for.
+    /// Those of the rule.
     pub expected_queries: u64,
     /// To the cloud.
     pub bytes_up: u64,
@@ -144,17 +134,18 @@ pub(crate) struct Retrieval {
     pub expected_hint: u64,
     /// Of the two.
     pub difference_hint: f64,
-    /// How often a broken connection was made anew; then more was moved than expected.
+    /// How often a broken connection was made anew; what moved again is not counted.
     pub resumed: u64,
 }
 
 impl Retrieval {
-    /// Compares what `fetches` from the cloud moved, and the hints received, with the formulas.
+    /// Compares what the cloud logged of retrievals of `queries` each, and the hints that a gateway received, with the
+    /// formulas.
     pub(crate) fn compare(
-        fetches: &[&FetchRow],
+        log: &[Event],
+        queries: u64,
         hint_bytes: u64,
         stack: &[GenerationRow],
-        cells_per_slot: u64,
     ) -> Result<Self> {
         let sizes = Sizes::of(stack)?;
         let mut this = Self {
@@ -162,28 +153,45 @@ impl Retrieval {
             expected_hint: sizes.hints,
             ..Self::default()
         };
-        for fetch in fetches {
-            this.queries += fetch.queries;
-            this.bytes_up += fetch.bytes_up;
-            this.bytes_down += fetch.bytes_down;
-            this.resumed += fetch.resumed;
-            let tickets = tickets(fetch.fragments, cells_per_slot);
-            if fetch.engine.as_deref() == Some("stream") {
+        for event in log {
+            match event {
+                Event::Retrieval {
+                    queries: asked,
+                    bytes_up,
+                    bytes_down,
+                    ..
+                } => {
+                    this.moved(*bytes_up, *bytes_down);
+                    this.queries += u64::from(*asked);
+                    this.expected_queries += queries;
+                    this.expected_up += sizes.ticket(queries) + queries * sizes.query;
+                    this.expected_down += queries * sizes.answer;
+                }
                 // Streamed (9.6): one ticket, every slot.
-                this.expected_up += tickets.first().map_or(0, |queries| sizes.ticket(*queries));
-                this.expected_down += sizes.bytes;
-                continue;
-            }
-            for queries in tickets {
-                this.expected_queries += queries;
-                this.expected_up += sizes.ticket(queries) + queries * sizes.query;
-                this.expected_down += queries * sizes.answer;
+                Event::Stream {
+                    from: 0,
+                    bytes_up,
+                    bytes_down,
+                    ..
+                } => {
+                    this.moved(*bytes_up, *bytes_down);
+                    this.expected_up += sizes.ticket(queries);
+                    this.expected_down += sizes.bytes;
+                }
+                Event::Resumption { .. } | Event::Stream { .. } => this.resumed += 1,
+                _ => {}
             }
         }
         this.difference_up = difference(this.bytes_up, this.expected_up);
         this.difference_down = difference(this.bytes_down, this.expected_down);
         this.difference_hint = difference(this.hint_bytes, this.expected_hint);
         Ok(this)
+    }
+
+    fn moved(&mut self, up: u64, down: u64) {
+        self.retrievals += 1;
+        self.bytes_up += up;
+        self.bytes_down += down;
     }
 
     /// Fails if anything is not what the formulas say.
@@ -215,7 +223,7 @@ impl Retrieval {
         }
         if self.queries != self.expected_queries {
             bail!(
-                "{} queries, and the documentation's classes say {}",
+                "{} queries, and the network's rounds say {}",
                 self.queries,
                 self.expected_queries
             );
@@ -286,39 +294,35 @@ mod tests {
     }
 
     #[test]
-    fn bundles_cost_their_classes() {
-        assert_eq!(tickets(1, 16), [1]);
-        assert_eq!(tickets(16 * 5, 16), [8]);
-        assert_eq!(tickets(16 * 64, 16), [64]);
-        assert_eq!(tickets(16 * 130, 16), [64, 64, 2]);
-    }
-
-    #[test]
     fn more_bytes_than_the_formulas_say_fail() {
         let stack = [generation(64, 4 << 20, 4)];
         let sizes = Sizes::of(&stack).unwrap();
-        let row = |queries: u64, up: u64, down: u64| -> FetchRow {
-            let row = serde_json::json!({
-                "number": 1, "source": "stack", "engine": if queries == 0 { "stream" } else { "ring" }, "at_ms": 0, "milliseconds": 0, "fragments": 50,
-                "queries": queries, "stack_bytes": 0, "hint_bytes": 0, "bytes_up": up,
-                "bytes_down": down, "resumed": 0, "outcome": "opened",
+        let event = |kind: &str, queries: u64, up: u64, down: u64| -> Event {
+            let mut event = serde_json::json!({
+                "event": kind, "time": 1_800_000_000_000_u64, "nonce": "00".repeat(16), "stack": [],
+                "queries": queries, "bytes_up": up, "bytes_down": down, "peer": "127.0.0.1:9",
+                "pass": "00".repeat(16),
             });
-            serde_json::from_value(row).unwrap()
+            if kind == "stream" {
+                event["from"] = 0.into();
+            }
+            serde_json::from_value(event).unwrap()
         };
-        let compare = |row: FetchRow, hint: u64| {
-            Retrieval::compare(&[&row], hint, &stack, 16)
-                .unwrap()
-                .check()
+        let compare = |log: &[Event], hint: u64| {
+            let compared = Retrieval::compare(log, 4, hint, &stack).unwrap();
+            compared.check().map(|()| compared.retrievals)
         };
         let up = sizes.ticket(4) + 4 * 221_224;
         let down = 4 * 4_635_874;
-        compare(row(4, up, down), 26_542_120).unwrap();
-        compare(row(4, up + up / 100, down), 26_542_120).unwrap();
-        assert!(compare(row(4, up + up / 40, down), 26_542_120).is_err());
-        assert!(compare(row(4, up, down - down / 40), 26_542_120).is_err());
-        assert!(compare(row(4, up, down), 2 * 26_542_120).is_err());
-        assert!(compare(row(8, up, down), 26_542_120).is_err());
-        // Streamed.
-        compare(row(0, sizes.ticket(4), 64 << 22), 26_542_120).unwrap();
+        let hint = 26_542_120;
+        let good = event("retrieval", 4, up, down);
+        assert_eq!(compare(&[good.clone(), good.clone()], hint).unwrap(), 2);
+        compare(&[event("retrieval", 4, up + up / 100, down)], hint).unwrap();
+        assert!(compare(&[event("retrieval", 4, up + up / 40, down)], hint).is_err());
+        assert!(compare(&[event("retrieval", 4, up, down - down / 40)], hint).is_err());
+        assert!(compare(&[good], 2 * hint).is_err());
+        assert!(compare(&[event("retrieval", 8, up, down)], hint).is_err());
+        compare(&[event("stream", 4, sizes.ticket(4), 64 << 22)], hint).unwrap();
+        assert!(compare(&[event("stream", 4, sizes.ticket(4), 62 << 22)], hint).is_err());
     }
 }

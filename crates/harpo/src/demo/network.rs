@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use harpo_protocol::cell::Layout;
+use harpo_protocol::rounds::Rule;
 use harpo_service::http::Client;
 use tokio::process::{Child, Command};
 
@@ -53,7 +54,7 @@ pub(crate) struct Network {
 
 impl Network {
     /// Makes the folders, enrols everybody and starts the processes.
-    pub(crate) async fn start(dir: &Path, layout: Layout) -> Result<Self> {
+    pub(crate) async fn start(dir: &Path, layout: Layout, rule: Rule) -> Result<Self> {
         let [trust, trust_admin, cloud, cloud_admin] = free_addresses()?;
         let trust_dir = dir.join("trust");
         let cloud_dir = dir.join("cloud");
@@ -73,7 +74,7 @@ impl Network {
             .await?;
         configure(
             &trust_dir.join("trust.toml"),
-            &trust_toml(trust, trust_admin, &cloud_url, layout),
+            &trust_toml(trust, trust_admin, &cloud_url, layout, rule),
         )?;
         configure(&trust_dir.join("policy.cedar"), &policy())?;
         children.push(harpo.serve("trust", &trust_dir)?);
@@ -266,16 +267,22 @@ impl Join<'_> {
     }
 }
 
-fn trust_toml(listen: SocketAddr, admin: SocketAddr, cloud_url: &str, layout: Layout) -> String {
+fn trust_toml(
+    listen: SocketAddr,
+    admin: SocketAddr,
+    cloud_url: &str,
+    layout: Layout,
+    rule: Rule,
+) -> String {
     format!(
         "listen = \"{listen}\"\n\n[admin]\nlisten = \"{admin}\"\n\n[cloud]\nurl = \"{cloud_url}\"\n\n\
          [layout]\ncell_bytes = {}\ncells_per_slot = {}\nslots_per_generation = {}\n\n\
          # The demo seals by command, and reads from the cloud at once.\n[mixing]\nseal_after_seconds = 86400\n\
          seal_when_full_share = 1.0\nseal_grid_seconds = 0\ncache_grace_seconds = 0\n\n\
-         # … and what was read may be read again from there.\n[retrieval]\nschedule = \"at-once\"\n\n\
-         [replacement]\nafter_read = false\nold_share = 0.0\n\n\
+         # Short rounds; and errands would move the study before anybody reads it.\n[retrieval]\n\
+         schedule = \"rounds\"\nround_seconds = {}\nqueries = {}\n\n[replacement]\nold_share = 0.0\n\n\
          [policy]\nfile = \"policy.cedar\"\n",
-        layout.cell_bytes, layout.cells_per_slot, layout.slots,
+        layout.cell_bytes, layout.cells_per_slot, layout.slots, rule.seconds, rule.queries,
     )
 }
 

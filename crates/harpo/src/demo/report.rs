@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::expected::Retrieval;
 use super::marks::Marks;
+use super::rounds::Rounds;
 use super::screen::megabytes;
 
 /// `--report FILE`. Seconds are wall-clock time; bytes of the wire are those of message bodies.
@@ -31,17 +32,19 @@ pub(crate) struct Report {
     pub marks: Marks,
     /// Fetches from the cloud by each engine: `ring` or `stream`.
     pub engines: BTreeMap<String, u64>,
-    /// Oblivious queries, dummies included; none where the whole stack was streamed.
+    /// Queries of the rounds that were for the study's slots; none where the whole stack was streamed.
     pub queries: u64,
     /// Size of the stack that every query covered.
     pub stack_bytes: u64,
     /// Size of its hints, fetched once, before.
     pub hint_bytes: u64,
-    /// Bytes of the retrieval to the cloud.
+    /// Bytes to the cloud of all retrievals of both gateways.
     pub wire_bytes_up: u64,
-    /// Bytes of the retrieval from the cloud.
+    /// Bytes from the cloud.
     pub wire_bytes_down: u64,
-    /// The bytes of the retrieval beside those that the documentation's formulas give.
+    /// What the cloud's log has of rounds.
+    pub rounds: Rounds,
+    /// The bytes of the retrievals beside those that the documentation's formulas give.
     pub retrieval: Retrieval,
     /// From the first C-STORE to the last receipt.
     pub outsource_seconds: f64,
@@ -56,22 +59,26 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// What the retrieval showed to the cloud, in words.
+    /// What the retrievals showed to the cloud, in words.
     pub(crate) fn shown(&self) -> String {
+        let Rounds {
+            seconds, queries, ..
+        } = self.rounds;
         let stack = megabytes(self.stack_bytes);
-        let mut shown = Vec::new();
-        if self.queries > 0 {
-            shown.push(format!(
-                "{} queries, each over all of {stack}: which slots, real or dummy, it cannot tell",
-                self.queries,
-            ));
+        let every = match seconds {
+            1 => "every second".to_owned(),
+            _ => format!("every {seconds} s"),
+        };
+        match self.engines.contains_key("stream") {
+            true => format!(
+                "{every} each gateway takes all of {stack}, which costs less than asking: what of it was kept, \
+                 if any, it cannot tell"
+            ),
+            false => format!(
+                "{every} each gateway asks {queries} queries, each over all of {stack}: which slots, real or \
+                 dummy, read or not, it cannot tell"
+            ),
         }
-        if let Some(streams) = self.engines.get("stream") {
-            shown.push(format!(
-                "{streams} times all of {stack}, which costs less than asking: what of it was kept, it cannot tell"
-            ));
-        }
-        shown.join("; ")
     }
 }
 

@@ -1,7 +1,8 @@
-//! How large a stack the demo uses.
+//! How large a stack the demo uses, and how its gateways ask.
 
 use anyhow::{Result, bail};
 use harpo_protocol::cell::Layout;
+use harpo_protocol::rounds::Rule;
 
 use super::screen::megabytes;
 use super::study::Originals;
@@ -42,4 +43,23 @@ pub(crate) fn layout(stack_mib: Option<u64>, originals: &Originals) -> Result<La
         cells_per_slot: 16,
         slots: slots as u32,
     })
+}
+
+/// Rounds as short as a small machine can hold, with so many queries that one or a few of them bring the originals.
+pub(crate) fn rule(layout: &Layout, originals: &Originals) -> Rule {
+    /// Rounds that bring the originals, if sealing made nothing of them smaller.
+    const ROUNDS: u64 = 4;
+    /// What one round may bring of them anyway.
+    const AT_ONCE: u64 = 8 * MIB;
+    /// What the cloud works through of the stack for all queries, in bytes a second.
+    const SCANNED: u64 = 4_000_000_000;
+    let slot = u64::from(layout.slot_bytes());
+    let slots = originals.bytes().div_ceil(slot);
+    let queries = slots.div_ceil(ROUNDS).max(slots.min(AT_ONCE / slot));
+    let queries = queries.next_power_of_two().clamp(4, 64);
+    let work = 2 * queries * u64::from(layout.slots) * slot;
+    Rule {
+        seconds: work.div_ceil(SCANNED).clamp(1, 60) as u32,
+        queries: queries as u32,
+    }
 }

@@ -5,29 +5,47 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use harpo_cloud::events::Event;
 
 /// Where a cloud in `dir` keeps its log.
 pub(crate) fn log_path(dir: &Path) -> PathBuf {
     dir.join("data").join("events.jsonl")
 }
 
-/// Event kinds in the log, with counts.
-pub(crate) fn saw(dir: &Path) -> Result<BTreeMap<String, u64>> {
+/// The log of a cloud in `dir`, as far as it is written.
+pub(crate) fn log(dir: &Path) -> Result<Vec<Event>> {
     let log = match fs::read_to_string(log_path(dir)) {
         Ok(log) => log,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error).context("reading the cloud's log"),
     };
+    // What follows the last line feed is still being written.
+    let whole = log.rfind('\n').map_or(0, |end| end + 1);
+    let events = log[..whole].lines().map(serde_json::from_str);
+    events
+        .collect::<Result<_, _>>()
+        .context("reading the cloud's log")
+}
+
+/// Event kinds in the log, with counts.
+pub(crate) fn saw(dir: &Path) -> Result<BTreeMap<String, u64>> {
     let mut counts = BTreeMap::new();
-    for line in log.lines() {
-        // The last line may still be being written.
-        if let Ok(event) = serde_json::from_str::<serde_json::Value>(line)
-            && let Some(kind) = event["event"].as_str()
-        {
-            *counts.entry(kind.to_owned()).or_default() += 1;
-        }
+    for event in log(dir)? {
+        *counts.entry(kind(&event).to_owned()).or_default() += 1;
     }
     Ok(counts)
+}
+
+fn kind(event: &Event) -> &'static str {
+    match event {
+        Event::Write { .. } => "write",
+        Event::Seal { .. } => "seal",
+        Event::Retire { .. } => "retire",
+        Event::Hint { .. } => "hint",
+        Event::Retrieval { .. } => "retrieval",
+        Event::Resumption { .. } => "resumption",
+        Event::Stream { .. } => "stream",
+    }
 }
 
 /// The counts in words.
