@@ -12,7 +12,9 @@ use harpo_protocol::identity::{
 };
 use harpo_protocol::manifest::Manifest;
 use harpo_protocol::release::{Notice, Release, ReleaseRequest, Secrets};
+use harpo_protocol::replacement::ErrandSecrets;
 use harpo_protocol::retrieval::Ticket;
+use harpo_protocol::rounds::Round;
 use harpo_protocol::search::{LocateRequest, LocateResponse, SearchRequest, SearchResponse};
 use harpo_protocol::sign::{Signed, Statement};
 use harpo_protocol::stack::{
@@ -48,6 +50,8 @@ pub fn message(data: &[u8]) -> Outcome {
         read::<Release>(data),
         read::<ReleaseRequest>(data),
         read::<Secrets>(data),
+        read::<Round>(data),
+        read::<ErrandSecrets>(data),
         read::<Notice>(data),
         read::<DepositRequest>(data),
         read::<DepositStatus>(data),

@@ -14,7 +14,9 @@ use harpo_protocol::manifest::{Attributes, Instance, Manifest, Series, Study};
 use harpo_protocol::release::{
     Access, Notice, Placement, Release, ReleaseRequest, Secrets, Source,
 };
+use harpo_protocol::replacement::{Errand, ErrandSecrets};
 use harpo_protocol::retrieval::Ticket;
+use harpo_protocol::rounds::{Round, RoundStack};
 use harpo_protocol::search::{
     Level, LocateRequest, LocateResponse, Located, SearchRequest, SearchResponse,
 };
@@ -77,6 +79,8 @@ pub(crate) fn messages() -> Vec<(&'static str, String)> {
         ("checkpoint", text(&checkpoint())),
         ("attestation", text(&attestation())),
         ("release", text(&release())),
+        ("round", text(&round())),
+        ("errand_secrets", text(&errand_secrets())),
         ("release_request", text(&release_request())),
         ("secrets", text(&secrets())),
         ("notice", text(&notice())),
@@ -299,6 +303,27 @@ fn release() -> Release {
             },
             give_back: false,
         }),
+    }
+}
+
+fn round() -> Round {
+    Round {
+        number: 28_000_000,
+        stack: Some(RoundStack {
+            stack: sign(&descriptor()),
+            ticket: signed_ticket(),
+        }),
+        errand: Some(Errand {
+            bundle: BUNDLE,
+            grant: NONCE,
+            secrets: wrapped(),
+        }),
+    }
+}
+
+fn errand_secrets() -> ErrandSecrets {
+    ErrandSecrets {
+        placements: secrets().placements,
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod ahead;
 mod archive;
+mod brought;
 mod export;
 mod fetch;
 mod give_back;

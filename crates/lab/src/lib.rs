@@ -6,10 +6,14 @@
 //! guess.
 
 pub mod attacks;
+mod attacks_knowledge;
+mod attacks_signs;
+pub mod controls;
 pub mod game;
 pub mod plan;
 pub mod record;
 pub mod report;
+pub mod statistics;
 pub mod systems;
 pub mod traffic;
 pub mod world;

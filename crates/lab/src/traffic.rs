@@ -1,4 +1,4 @@
-//! What hospitals do: who deposits what when, and who reads it, from published figures (docs/unlinkability.md 4).
+//! What hospitals do: who deposits what when, and who reads it, from published figures (docs/unlinkability.md).
 //!
 //! Patients are the cause of everything. One comes to a hospital of the network (the index study), has older studies
 //! behind it and follow-ups before it, and is referred to a second hospital, which reads. What lies before the first

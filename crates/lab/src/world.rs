@@ -22,7 +22,9 @@ use crate::traffic::{self, Scenario, ScenarioError, Traffic};
 mod baseline;
 mod cloud;
 mod gateways;
+mod mixing;
 mod recorder;
+mod retrieving;
 mod summary;
 #[cfg(test)]
 mod tests;

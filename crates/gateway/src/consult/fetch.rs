@@ -4,7 +4,6 @@
 //! finds can show in how they are brought (docs/protocol.md 9.4).
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,7 +15,7 @@ use harpo_protocol::cell::Layout;
 use harpo_protocol::id::{BundleId, GenerationId};
 use harpo_protocol::identity::Credential;
 use harpo_protocol::manifest::Manifest;
-use harpo_protocol::release::{ReleaseRequest, Secrets};
+use harpo_protocol::release::ReleaseRequest;
 use harpo_protocol::retrieval::{Ticket, classes};
 use harpo_protocol::rounds::{Rule, Urgency};
 use harpo_protocol::secret::{ContentKey, MarkKey, TraceKey};
@@ -28,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
+use super::brought::Brought;
 use super::give_back::Read;
 use super::progress::{Phase, Progress};
 use super::retrieve::{self, Answers, Patience, Place, Wanted};
@@ -452,77 +452,4 @@ fn room(manifest: &Manifest, layout: &Layout) -> u64 {
     manifest
         .instances()
         .fold(2 * fragments, |sum, (_, i)| sum.saturating_add(i.bytes))
-}
-
-/// Everything of a bundle, on the local disk, not opened yet.
-enum Brought {
-    Fragments(File),
-    Answers {
-        held: Arc<HeldStack>,
-        slots: Vec<(GenerationId, u32)>,
-        answers: Answers,
-    },
-    Stack {
-        slots: Vec<(GenerationId, u32)>,
-        stack: Streamed,
-    },
-}
-
-impl Brought {
-    /// Hands every fragment to `opener`. Blocks.
-    fn open(
-        self,
-        opener: &mut Opener,
-        secrets: &Secrets,
-        layout: &Layout,
-        progress: &Progress,
-    ) -> Result<(), ConsultError> {
-        match self {
-            Self::Fragments(file) => open_fragments(&file, opener, layout),
-            Self::Answers {
-                held,
-                slots,
-                answers,
-            } => answers.decode(&held, progress, |index, slot| {
-                open_slot(slots[index], &slot, opener, secrets, layout)
-            }),
-            Self::Stack { slots, stack } => stack.slots(progress, |index, slot| {
-                open_slot(slots[index], &slot, opener, secrets, layout)
-            }),
-        }
-    }
-}
-
-fn open_fragments(file: &File, opener: &mut Opener, layout: &Layout) -> Result<(), ConsultError> {
-    let size = layout.fragment_bytes();
-    for index in 0..opener.fragments() {
-        let mut fragment = vec![0; size];
-        file.read_exact_at(&mut fragment, u64::from(index) * size as u64)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => OpenError::Fragment { index },
-                _ => error.into(),
-            })?;
-        opener.fragment(index, fragment)?;
-    }
-    Ok(())
-}
-
-fn open_slot(
-    at: (GenerationId, u32),
-    slot: &[u8],
-    opener: &mut Opener,
-    secrets: &Secrets,
-    layout: &Layout,
-) -> Result<(), ConsultError> {
-    let cell_bytes = layout.cell_bytes as usize;
-    for (index, placement) in (0u32..).zip(&secrets.placements) {
-        if (placement.at.generation, placement.at.slot) == at {
-            let start = usize::from(placement.at.cell) * cell_bytes;
-            let cell = slot
-                .get(start..start + cell_bytes)
-                .ok_or(OpenError::Fragment { index })?;
-            opener.cell(index, placement.at, &placement.key, cell)?;
-        }
-    }
-    Ok(())
 }

@@ -116,6 +116,8 @@ struct State {
     names: Name,
     rule: Option<Rule>,
     next: Option<Timestamp>,
+    /// The last round that was begun, by trust's clock.
+    last: Option<u64>,
     counts: Counts,
 }
 
@@ -215,6 +217,11 @@ impl Rounds {
                 queue.hurry(*name);
             }
         }
+    }
+
+    /// Whether a round, by trust's clock, is another than the last.
+    fn begins(&self, number: u64) -> bool {
+        lock(&self.state).last.replace(number) != Some(number)
     }
 
     /// What a round asks for.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -95,6 +96,10 @@ pub(crate) struct Stacks {
     pub(crate) refuse: Mutex<u32>,
     /// Retrievals are answered while somebody could take it.
     pub(crate) gate: tokio::sync::Mutex<()>,
+    /// How far trust's clock is behind.
+    pub(crate) behind: Mutex<Duration>,
+    /// What each round has got.
+    rounds: Mutex<HashMap<u64, Round>>,
     /// What is released, by whom.
     pub(crate) released: Mutex<Vec<(BundleId, Requester)>>,
 }
@@ -170,6 +175,8 @@ impl Stacks {
             seen: Mutex::default(),
             refuse: Mutex::default(),
             gate: tokio::sync::Mutex::default(),
+            behind: Mutex::default(),
+            rounds: Mutex::default(),
             released: Mutex::default(),
         }
     }
@@ -504,7 +511,11 @@ async fn round(State(desk): State<Arc<Desk>>) -> Answer<Round> {
     let Some(rule) = *lock(&stacks.rule) else {
         return Err(ApiError::conflict("at_once", "there are no rounds"));
     };
-    let number = rule.number(desk.clock.now());
+    let now = desk.clock.now().0 - lock(&stacks.behind).as_millis() as u64;
+    let number = rule.number(Timestamp(now));
+    if let Some(round) = lock(&stacks.rounds).get(&number) {
+        return Ok(Json(round.clone()));
+    }
     let stack = stack_of(number, stacks.stacks.len()).unwrap();
     let mut errands = lock(&stacks.errands);
     let fits = errands
@@ -522,14 +533,16 @@ async fn round(State(desk): State<Arc<Desk>>) -> Answer<Round> {
             secrets: secrets.wrap(bundle, grant, &to(&desk), &mut rng).unwrap(),
         }
     });
-    Ok(Json(Round {
+    let round = Round {
         number,
         stack: Some(RoundStack {
             stack: stacks.stacks[stack].descriptor.clone(),
             ticket: stacks.ticket(&desk, stack, rule.queries),
         }),
         errand,
-    }))
+    };
+    lock(&stacks.rounds).insert(number, round.clone());
+    Ok(Json(round))
 }
 
 fn granted(bundle: &str, query: &HashMap<String, String>) -> BundleId {

@@ -1,8 +1,7 @@
 //! What happens close together belongs together.
 
-use super::{Attack, Practice, Scorer};
+use super::{Attack, Practice, Scorer, Seen, by};
 use crate::game::{Game, Trial};
-use crate::record::View;
 
 pub(super) fn attack() -> Box<dyn Attack> {
     Box::new(NearestInTime)
@@ -20,29 +19,18 @@ impl Attack for NearestInTime {
     }
 
     fn plays(&self, game: Game) -> bool {
-        matches!(
-            game,
-            Game::UploadsWithinEpoch
-                | Game::UploadsWholeLog
-                | Game::RetrievalsWithinWindow
-                | Game::RetrievalsWholeLog
-        )
+        game.pairs_uploads() || game.pairs_retrievals()
     }
 
-    fn prepare<'a>(&self, _: Game, _: &Practice<'_>, view: &'a View) -> Box<dyn Scorer + 'a> {
-        Box::new(Gap(view))
-    }
-}
-
-struct Gap<'a>(&'a View);
-
-impl Scorer for Gap<'_> {
-    fn score(&self, trial: Trial) -> f64 {
-        let (a, b) = match trial {
-            Trial::Uploads(a, b) => (self.0.uploads[a].time, self.0.uploads[b].time),
-            Trial::Retrievals(a, b) => (self.0.fetches[a].time, self.0.fetches[b].time),
-            _ => return 0.0,
-        };
-        -(a.0.abs_diff(b.0) as f64)
+    fn prepare<'a>(&self, _: Game, _: &Practice<'_>, seen: Seen<'a>) -> Box<dyn Scorer + 'a> {
+        let view = seen.view;
+        by(move |trial| {
+            let (a, b) = match trial {
+                Trial::Uploads(a, b) => (view.uploads[a].time, view.uploads[b].time),
+                Trial::Retrievals(a, b) => (view.fetches[a].time, view.fetches[b].time),
+                _ => return f64::NAN,
+            };
+            -(a.0.abs_diff(b.0) as f64)
+        })
     }
 }

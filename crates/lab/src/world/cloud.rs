@@ -12,7 +12,7 @@ use harpo_protocol::stack::Figures;
 use harpo_protocol::time::Timestamp;
 use rand_core::{CryptoRng, Rng};
 
-use super::recorder::NO_PASS;
+use super::recorder::Pass;
 use super::{Recorder, Settings, WorldError};
 use crate::record::{Read, Record, Truth, Written};
 
@@ -203,7 +203,7 @@ impl<'a> Cloud<'a> {
     }
 
     /// A connection's address, and the pass that was made for it: each connection has one of its own.
-    fn party(&self, hospital: u16, rng: &mut impl Rng) -> (SocketAddr, PartyId) {
+    fn party<P: Pass>(&self, hospital: u16, rng: &mut impl Rng) -> (SocketAddr, P) {
         let [high, low] = if self.relay {
             [0, 1]
         } else {
@@ -211,11 +211,12 @@ impl<'a> Cloud<'a> {
         };
         let address = IpAddr::V4(Ipv4Addr::new(198, 18, high, low));
         let port = 32_768 + (rng.next_u32() % 28_232) as u16;
-        let mut pass = NO_PASS;
-        if !self.relay {
-            rng.fill_bytes(&mut pass.0);
-        }
-        (SocketAddr::new(address, port), pass)
+        let pass = (!self.relay).then(|| {
+            let mut name = PartyId([0; 16]);
+            rng.fill_bytes(&mut name.0);
+            name
+        });
+        (SocketAddr::new(address, port), P::new(pass))
     }
 }
 

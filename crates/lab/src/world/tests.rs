@@ -7,6 +7,7 @@ use harpo_protocol::sign::SigningKey;
 use rand_core::SeedableRng as _;
 use serde_json::Value;
 
+use super::recorder::Pass;
 use super::*;
 use crate::record::Why;
 use crate::systems::System;
@@ -260,7 +261,7 @@ fn simulated_and_real_logs_have_one_form() {
 
 fn real_events() -> Vec<Event> {
     let (time, generation) = (Timestamp(7), GenerationId([1; 16]));
-    let (peer, pass) = ("192.0.2.1:50000".parse().unwrap(), PartyId([3; 16]));
+    let peer = "192.0.2.1:50000".parse().unwrap();
     let (nonce, stack) = (Nonce([2; 16]), vec![generation]);
     vec![
         Event::Write {
@@ -282,7 +283,7 @@ fn real_events() -> Vec<Event> {
             generation,
             bytes: 9,
             peer,
-            pass,
+            pass: Pass::new(Some(PartyId([3; 16]))),
         },
         Event::Retrieval {
             time,
@@ -292,7 +293,7 @@ fn real_events() -> Vec<Event> {
             bytes_up: 10,
             bytes_down: 20,
             peer,
-            pass,
+            pass: Pass::new(Some(PartyId([3; 16]))),
         },
         Event::Stream {
             time,
@@ -303,7 +304,7 @@ fn real_events() -> Vec<Event> {
             bytes_up: 10,
             bytes_down: 20,
             peer,
-            pass,
+            pass: Pass::new(Some(PartyId([3; 16]))),
         },
     ]
 }

@@ -11,21 +11,18 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
 
 use super::cloud::Shelf;
-use super::{Agenda, RETIRE_AFTER, SEALING, Settings, What, World, WorldError};
+use super::{Agenda, Settings, What};
 use crate::record::Written;
 use crate::traffic::{Deposit, Traffic};
 
-/// Slots that leave before another generation has its turn, as in trust's mixer.
-const BATCH: usize = 16;
-
 /// What trust knows.
 pub(super) struct Trust {
-    config: TrustConfig,
-    bounds: Bounds,
+    pub(super) config: TrustConfig,
+    pub(super) bounds: Bounds,
     /// For the positive control: a bit of each bundle's patient.
     parity: Option<Vec<usize>>,
-    generations: Vec<Generation>,
-    bundles: Vec<Stored>,
+    pub(super) generations: Vec<Generation>,
+    pub(super) bundles: Vec<Stored>,
     pub(super) shelves: Vec<Stack>,
     /// Those that are not retired, oldest first: places in `shelves`.
     pub(super) current: Vec<usize>,
@@ -35,30 +32,30 @@ pub(super) struct Trust {
     tick: Timestamp,
 }
 
-struct Generation {
-    id: GenerationId,
-    state: OpenGeneration,
-    figures: Figures,
-    closed: bool,
+pub(super) struct Generation {
+    pub(super) id: GenerationId,
+    pub(super) state: OpenGeneration,
+    pub(super) figures: Figures,
+    pub(super) closed: bool,
     /// What each slot holds.
-    contents: Vec<Written>,
+    pub(super) contents: Vec<Written>,
     /// Bundles that were placed here.
-    bundles: Vec<u32>,
+    pub(super) bundles: Vec<u32>,
     /// Slots that errands brought.
-    brought: u32,
-    left: Vec<bool>,
-    leaving: Vec<u32>,
+    pub(super) brought: u32,
+    pub(super) left: Vec<bool>,
+    pub(super) leaving: Vec<u32>,
     /// Slots that are not at the cloud.
-    missing: u32,
-    sealed: Option<Timestamp>,
+    pub(super) missing: u32,
+    pub(super) sealed: Option<Timestamp>,
     /// Not in the upload cache any more.
-    uncached: bool,
-    stack: usize,
+    pub(super) uncached: bool,
+    pub(super) stack: usize,
 }
 
 /// Where a bundle is.
 #[derive(Clone, Default)]
-struct Stored {
+pub(super) struct Stored {
     generation: Option<u32>,
     slots: Vec<u32>,
     /// On its way back already.
@@ -89,12 +86,12 @@ pub(super) struct Coming {
 /// A stack, and the bundles that are read from it.
 pub(super) struct Stack {
     pub(super) shelf: Shelf,
-    generations: Vec<u32>,
-    figures: Vec<Figures>,
+    pub(super) generations: Vec<u32>,
+    pub(super) figures: Vec<Figures>,
     /// Bundles that are read from it.
-    live: u32,
+    pub(super) live: u32,
     /// Those that can be errands, with their slots.
-    candidates: Vec<(u32, u32)>,
+    pub(super) candidates: Vec<(u32, u32)>,
 }
 
 impl Trust {
@@ -235,12 +232,12 @@ impl Trust {
     }
 
     /// The number of the open generation.
-    fn number(&self) -> u32 {
+    pub(super) fn number(&self) -> u32 {
         self.generations.len() as u32 - 1
     }
 
     /// The open generation.
-    fn last(&mut self) -> &mut Generation {
+    pub(super) fn last(&mut self) -> &mut Generation {
         let number = self.number() as usize;
         &mut self.generations[number]
     }
@@ -309,7 +306,12 @@ impl Trust {
     }
 
     /// Closes the open generation: its slots leave at the grid's next moment (5.5).
-    fn close_generation(&mut self, now: Timestamp, agenda: &mut Agenda, rng: &mut ChaCha20Rng) {
+    pub(super) fn close_generation(
+        &mut self,
+        now: Timestamp,
+        agenda: &mut Agenda,
+        rng: &mut ChaCha20Rng,
+    ) {
         let number = self.number();
         if let Some(parity) = self.parity.take() {
             self.relabel(number, &parity, rng);
@@ -321,7 +323,7 @@ impl Trust {
     }
 
     /// Notes that a bundle can be an errand: it is read from a stack, and nobody gives it back.
-    fn list(&mut self, bundle: u32) {
+    pub(super) fn list(&mut self, bundle: u32) {
         let stored = &mut self.bundles[bundle as usize];
         let generation = stored.generation.map(|at| &self.generations[at as usize]);
         if let Some(generation) = generation.filter(|generation| generation.uncached)
@@ -349,7 +351,7 @@ impl Trust {
     }
 
     /// A bundle leaves its generation: whether its stack has none left, then which.
-    fn withdraw(&mut self, bundle: u32) -> Option<usize> {
+    pub(super) fn withdraw(&mut self, bundle: u32) -> Option<usize> {
         self.unlist(bundle);
         let generation = self.bundles[bundle as usize].generation?;
         let stack = self.generations[generation as usize].stack;
@@ -359,7 +361,7 @@ impl Trust {
     }
 
     /// The next tick from now, which is then taken (5.5).
-    fn tick(&mut self, now: Timestamp) -> Timestamp {
+    pub(super) fn tick(&mut self, now: Timestamp) -> Timestamp {
         let interval = self.config.slot_interval();
         let millis = u64::try_from(interval.as_millis())
             .unwrap_or(u64::MAX)
@@ -408,190 +410,4 @@ impl Trust {
 /// When a slot that leaves at `leaves` takes nothing more (5.3).
 fn before(leaves: Timestamp, now: Timestamp) -> Timestamp {
     (leaves - CLOSE_AHEAD).max(now)
-}
-
-impl World<'_, '_> {
-    pub(super) fn deposited(&mut self, bundle: u32, now: Timestamp) -> Result<(), WorldError> {
-        let fragments = self.traffic.deposits[bundle as usize].fragments;
-        let coming = Coming {
-            bundle,
-            fragments,
-            why: Why::Fresh,
-        };
-        self.trust
-            .place(coming, now, &mut self.agenda, &mut self.rng)?;
-        Ok(())
-    }
-
-    /// A bundle's fragments are back: it is placed anew (5.7).
-    pub(super) fn placed_again(
-        &mut self,
-        bundle: u32,
-        why: Why,
-        now: Timestamp,
-    ) -> Result<(), WorldError> {
-        let emptied = self.trust.withdraw(bundle);
-        if let Some(stack) = emptied {
-            self.agenda
-                .put(now.after(RETIRE_AFTER), What::Retire(stack as u32));
-        }
-        let fragments = self.traffic.deposits[bundle as usize].fragments;
-        let coming = Coming {
-            bundle,
-            fragments,
-            why,
-        };
-        self.trust
-            .place(coming, now, &mut self.agenda, &mut self.rng)?;
-        Ok(())
-    }
-
-    /// Whether a generation is sealed for its age.
-    pub(super) fn look(&mut self, number: u32, now: Timestamp) {
-        let trust = &mut self.trust;
-        if number == trust.number() && trust.last().state.should_seal(now) {
-            trust.close_generation(now, &mut self.agenda, &mut self.rng);
-        }
-    }
-
-    /// Closes the slots whose time is near (5.3).
-    pub(super) fn close(&mut self, number: u32, now: Timestamp) {
-        let generation = &mut self.trust.generations[number as usize];
-        if !generation.closed {
-            for slot in generation.state.due(now.after(CLOSE_AHEAD)) {
-                generation.state.close(slot);
-            }
-        }
-    }
-
-    /// A slot's drawn time has come: it leaves at the next tick, unless the whole generation is leaving (5.5).
-    pub(super) fn due(&mut self, generation: u32, slot: u32, now: Timestamp) {
-        let of = &mut self.trust.generations[generation as usize];
-        if !std::mem::replace(&mut of.left[slot as usize], true) {
-            let at = self.trust.tick(now);
-            self.agenda.put(at, What::Depart { generation, slot });
-        }
-    }
-
-    /// All that has not left leaves in one random order, some at a time (5.4, 5.5).
-    pub(super) fn leave(&mut self, number: u32, now: Timestamp) {
-        let trust = &mut self.trust;
-        let generation = &mut trust.generations[number as usize];
-        if generation.leaving.is_empty() {
-            generation.leaving = generation.state.sealing_order(&mut self.rng);
-            let left = &mut generation.left;
-            generation.leaving.retain(|slot| !left[*slot as usize]);
-            // Their own times are over; those that are closed, and not in this order, leave by themselves within seconds.
-            for slot in &generation.leaving {
-                left[*slot as usize] = true;
-            }
-        }
-        let mut at = now;
-        for _ in 0..BATCH {
-            let generation = &mut trust.generations[number as usize];
-            let Some(slot) = generation.leaving.pop() else {
-                return;
-            };
-            at = trust.tick(now);
-            let generation = number;
-            self.agenda.put(at, What::Depart { generation, slot });
-        }
-        if !trust.generations[number as usize].leaving.is_empty() {
-            self.agenda.put(at, What::Leave(number));
-        }
-    }
-
-    /// A slot is sent; after the last one the cloud seals.
-    pub(super) fn depart(
-        &mut self,
-        number: u32,
-        slot: u32,
-        now: Timestamp,
-    ) -> Result<(), WorldError> {
-        let generation = &mut self.trust.generations[number as usize];
-        let holds = std::mem::take(&mut generation.contents[slot as usize]);
-        let count = match (holds.bundles.is_empty(), holds.replaced) {
-            (true, _) => &mut self.summary.slots_cover,
-            (false, true) => &mut self.summary.slots_replaced,
-            (false, false) => &mut self.summary.slots_fresh,
-        };
-        *count += 1;
-        self.cloud.write(generation.id, slot, holds, now)?;
-        generation.missing -= 1;
-        if generation.missing == 0 {
-            self.agenda.put(now.after(SEALING), What::Sealed(number));
-        }
-        Ok(())
-    }
-
-    /// A generation enters a stack (7.1).
-    pub(super) fn sealed(&mut self, number: u32, now: Timestamp) -> Result<(), WorldError> {
-        let trust = &mut self.trust;
-        let generation = &mut trust.generations[number as usize];
-        generation.sealed = Some(now);
-        let figures = generation.figures.clone();
-        self.cloud.seal(generation.id, &figures, now)?;
-        let newest = trust.shelves.len().checked_sub(1).filter(|newest| {
-            let stack = &trust.shelves[*newest];
-            trust
-                .bounds
-                .takes(&stack.figures.iter().collect::<Vec<_>>(), &figures)
-        });
-        let known = newest.map(|newest| &trust.shelves[newest].shelf);
-        let shelf = self.cloud.shelf(known, generation.id, &figures)?;
-        let stack = match newest {
-            Some(newest) => {
-                trust.shelves[newest].shelf = shelf;
-                newest
-            }
-            None => {
-                trust.shelves.push(Stack {
-                    shelf,
-                    generations: Vec::new(),
-                    figures: Vec::new(),
-                    live: 0,
-                    candidates: Vec::new(),
-                });
-                trust.current.push(trust.shelves.len() - 1);
-                trust.shelves.len() - 1
-            }
-        };
-        generation.stack = stack;
-        let shelf = &mut trust.shelves[stack];
-        shelf.generations.push(number);
-        shelf.figures.push(figures);
-        shelf.live += generation.bundles.len() as u32;
-        let cleared = now.after(trust.config.cache_grace());
-        self.agenda.put(cleared, What::Uncached(number));
-        self.announce(number, now);
-        Ok(())
-    }
-
-    /// A sealed generation's bundles are read from the stack from now on (5.6).
-    pub(super) fn uncached(&mut self, number: u32) {
-        let generation = &mut self.trust.generations[number as usize];
-        generation.uncached = true;
-        for bundle in std::mem::take(&mut generation.bundles) {
-            self.trust.list(bundle);
-        }
-    }
-
-    /// A closed stack that nothing was read from for a day goes (5.7).
-    pub(super) fn retire(&mut self, stack: u32, now: Timestamp) -> Result<(), WorldError> {
-        let trust = &mut self.trust;
-        let index = stack as usize;
-        let newest = trust.current.last() == Some(&index);
-        if newest || trust.shelves[index].live > 0 {
-            return Ok(());
-        }
-        let before = trust.current.len();
-        trust.current.retain(|current| *current != index);
-        if trust.current.len() < before {
-            for generation in trust.shelves[index].generations.clone() {
-                self.cloud.retire(trust.id(generation), now)?;
-                self.summary.retired += 1;
-            }
-        }
-        Ok(())
-    }
 }

@@ -125,6 +125,11 @@ impl Consult {
             return Ok(());
         };
         let round = inner.trust.round().await.map_err(ConsultError::Trust)?;
+        if !inner.rounds.begins(round.number) {
+            // By trust's clock it is still the round before, whose ticket was spent.
+            inner.rounds.count(|counts| counts.skipped += 1);
+            return Ok(());
+        }
         let Some(over) = inner.over(&round, rule)? else {
             return Ok(());
         };

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use harpo_protocol::cell::{Layout, open_cell};
 use harpo_protocol::fragment::MAX_FRAGMENTS;
@@ -19,6 +20,9 @@ use super::{Waiting, Wanting};
 use crate::blocking;
 use crate::open::OpenError;
 use crate::seal::scratch_file;
+
+/// As long as its grant (5.7).
+const LASTS: Duration = Duration::from_secs(6 * 3600);
 
 /// An errand that waits for its slots.
 struct Held {
@@ -46,8 +50,10 @@ impl Consult {
         };
         let (this, stop) = (self.clone(), inner.shutdown.token());
         inner.shutdown.spawn("errand", async move {
+            let clock = this.0.party.clock();
             let outcome = tokio::select! {
                 () = stop.cancelled() => Err(ConsultError::Stopping),
+                () = clock.sleep(LASTS) => Err(OpenError::Unfit("its grant has expired").into()),
                 outcome = this.0.run(&errand, held) => outcome,
             };
             match outcome {

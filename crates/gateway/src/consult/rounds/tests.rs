@@ -412,6 +412,19 @@ async fn a_slow_round_is_not_overtaken_and_the_next_is_left_out() {
     assert_eq!(scene.counts().skipped, 2);
 }
 
+/// Two of the gateway's rounds may begin in one of trust's: it has one ticket, which is not spent twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_differs_costs_rounds_and_nothing_else() {
+    let scene = Scene::with_rounds().await;
+    *lock(&scene.stacks.behind) = Duration::from_secs(30);
+    for _ in 0..16 {
+        scene.round().await;
+    }
+    let counts = scene.counts();
+    assert_eq!((counts.rounds + counts.skipped, counts.failed), (16, 0));
+    assert_eq!(scene.stacks.seen().len() as u64, counts.rounds);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_errand_brings_the_sealed_fragments_and_changes_nothing_else() {
     let scene = Scene::with_rounds().await;

@@ -1,0 +1,73 @@
+//! What lines of a log have in common: a name if there is one, else their size. Disclosure attacks attribute signs to
+//! hospitals by when they are seen.
+
+use std::collections::HashMap;
+
+use crate::attacks::Seen;
+use crate::attacks_knowledge::{WEEK_HOURS, Week, hour_of_week};
+use crate::game::{Game, Trial};
+
+/// A sign, numbered in the order of the log.
+pub(crate) type Sign = u16;
+
+/// Every line's sign, and when each sign is seen.
+pub(crate) struct Signs {
+    of_line: Vec<Sign>,
+    /// For each sign the lines in each hour of the week.
+    pub(crate) weeks: Vec<Week>,
+}
+
+/// More kinds than these are one kind.
+const MOST: usize = 512;
+
+impl Signs {
+    /// The signs of uploads or of retrievals, by what the game asks about.
+    pub(crate) fn of(game: Game, seen: Seen<'_>) -> Self {
+        let view = seen.view;
+        if game.numeral() == "iii" {
+            Self::gather(view.uploads.iter().map(|line| {
+                let name = line.account.map_or((0, 0, line.bytes), |name| (1, name, 0));
+                (line.time, name)
+            }))
+        } else {
+            Self::gather(view.fetches.iter().map(|line| {
+                let name = match (line.account, line.peer) {
+                    (Some(name), _) => (1, name, 0),
+                    (_, Some(name)) => (2, name, 0),
+                    _ => (0, line.queries, line.bytes_down),
+                };
+                (line.time, name)
+            }))
+        }
+    }
+
+    fn gather(
+        lines: impl Iterator<Item = (harpo_protocol::time::Timestamp, (u8, u32, u64))>,
+    ) -> Self {
+        let mut numbers = HashMap::new();
+        let mut signs = Self {
+            of_line: Vec::new(),
+            weeks: Vec::new(),
+        };
+        for (time, name) in lines {
+            let next = numbers.len().min(MOST) as Sign;
+            let sign = *numbers.entry(name).or_insert(next);
+            if signs.weeks.len() <= usize::from(sign) {
+                signs.weeks.push([0.0; WEEK_HOURS]);
+            }
+            signs.weeks[usize::from(sign)][hour_of_week(time)] += 1.0;
+            signs.of_line.push(sign);
+        }
+        signs
+    }
+
+    /// The sign of the line that is asked about, and the hospital.
+    pub(crate) fn asked(&self, trial: Trial) -> Option<(usize, usize)> {
+        match trial {
+            Trial::UploadBy(line, hospital) | Trial::RetrievalBy(line, hospital) => {
+                Some((usize::from(*self.of_line.get(line)?), usize::from(hospital)))
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Controls: what the games must find, and what they must not.
+
+use harpo_protocol::placement;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+use crate::game::{Outcome, Questions};
+
+/// The area that one planted bit gives: it agrees in every yes, and in every other no. Scoring agreement, a yes is above half
+/// of the no's and equal to the other half.
+pub const PLANTED_BIT_AUC: f64 = 0.75;
+
+/// The null control: deals the answers out anew at random. Whoever scores other than 0.50 now, does so by a fault of the
+/// laboratory.
+pub fn shuffle(questions: &mut Questions, seed: u64) {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed.wrapping_add(0x6e75_6c6c));
+    placement::shuffle(&mut questions.answers, &mut rng);
+    for asked in &mut questions.identifications {
+        asked.truth = placement::below(asked.candidates.len() as u32, &mut rng) as usize;
+    }
+}
+
+/// Whether outcomes agree with nobody knowing anything: intervals of 95 % hold 0.50 in nearly all cases, and no area is
+/// further from it than five standard errors.
+#[must_use]
+pub fn nothing_known(outcomes: &[Outcome]) -> bool {
+    let holds = |outcome: &&Outcome| outcome.ci_low <= 0.5 && 0.5 <= outcome.ci_high;
+    let far = |outcome: &Outcome| {
+        // A quarter of the interval is a standard error.
+        let error = (outcome.ci_high - outcome.ci_low) / 4.0;
+        (outcome.auc - 0.5).abs() > 5.0 * error + 1e-9
+    };
+    let held = outcomes.iter().filter(holds).count() as f64;
+    held >= 0.85 * outcomes.len() as f64 && !outcomes.iter().any(far)
+}
+
+/// Whether an outcome shows a planted bit: its interval reaches the area that the bit gives, less what is lost where an
+/// item is about several patients.
+#[must_use]
+pub fn bit_found(outcome: &Outcome) -> bool {
+    /// Share of items that are about one patient alone, at least.
+    const ALONE: f64 = 0.8;
+    outcome.ci_high >= 0.5 + ALONE * (PLANTED_BIT_AUC - 0.5) && outcome.ci_low > 0.55
+}
