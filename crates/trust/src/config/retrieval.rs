@@ -9,9 +9,9 @@ use serde::Deserialize;
 #[serde(rename_all = "kebab-case")]
 pub enum Schedule {
     /// Each gateway once in every round, whatever is wanted.
+    #[default]
     Rounds,
     /// When somebody wants something: the provider sees when, and how much.
-    #[default]
     AtOnce,
 }
 

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use harpo_protocol::domain::sha256;
-use harpo_protocol::release::{Secrets, Source};
+use harpo_protocol::id::Nonce;
+use harpo_protocol::release::{Access, Secrets, Source};
 use harpo_protocol::sign::Signed;
 use harpo_service::random;
 use rand_core::Rng as _;
@@ -100,13 +101,92 @@ async fn sealing_survives_kills_at_random_moments() {
     let release = a.release(bundle.id, &treating(), false).await.unwrap();
     let access = release.access.unwrap();
     assert!(matches!(access.source, Source::Stack { .. }));
-    let secrets = Secrets::unwrap(&access.secrets, bundle.id, access.grant, &a.opening).unwrap();
-    let stored = network.cloud.stored(generation);
-    for (placement, digest) in secrets.placements.iter().zip(&bundle.manifest.fragments) {
-        let from = usize::from(placement.at.cell) * SMALL.cell_bytes as usize;
-        let cell = &stored.slots[&placement.at.slot][from..][..SMALL.cell_bytes as usize];
-        let opened = harpo_protocol::cell::open_cell(&placement.key, placement.at, cell).unwrap();
+    assert!(!network.cloud.stored(generation).slots.is_empty());
+    for (index, digest) in bundle.manifest.fragments.iter().enumerate() {
+        let opened = from_cloud(&network, &a, &bundle, &access, index);
         assert_eq!(sha256(&opened), *digest);
     }
     network.operator().await.verify_audit(None).await.unwrap();
+}
+
+/// Gives a bundle back under a grant, from the first fragment.
+async fn try_give_back(
+    gateway: &Gateway,
+    bundle: &Sealed,
+    grant: Nonce,
+) -> Result<(), harpo_service::http::ClientError> {
+    let path = format!("/v1/replacements/{}", bundle.id);
+    for (index, bytes) in bundle.fragments.iter().enumerate() {
+        let path = format!("{path}/fragments/{index}?grant={grant}");
+        gateway
+            .client
+            .put(&path)
+            .bytes(bytes.clone())
+            .send()
+            .await?;
+    }
+    let path = format!("{path}?grant={grant}");
+    gateway.client.post(&path).send().await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_placed_anew_is_readable_after_every_kill() {
+    let mut network = Network::with("[mixing]\nslot_interval_milliseconds = 1").await;
+    let mut a = network.gateway("A").await;
+    let bundle = a.deposit(&Spec::new("1.1", 9)).await;
+    network.seal().await;
+    let mut placed_anew = 0;
+    for kill in 0..KILLS {
+        let access = a.release(bundle.id, &treating(), false).await;
+        let access = access.unwrap().access.unwrap();
+        // Whatever was killed in the middle of what: every fragment is where the release says.
+        for (index, digest) in bundle.manifest.fragments.iter().enumerate() {
+            let read = match &access.source {
+                Source::Cache => network
+                    .trust
+                    .cache
+                    .get(bundle.id, index as u32)
+                    .await
+                    .unwrap(),
+                Source::Stack { .. } => from_cloud(&network, &a, &bundle, &access, index).into(),
+            };
+            assert_eq!(sha256(&read), *digest, "fragment {index} after kill {kill}");
+        }
+        if matches!(access.source, Source::Cache) {
+            // Seals what holds it, now and then within a kill.
+            let operator = network.operator().await;
+            let _ = operator.seal().await;
+            operator.close().await;
+            let _ = tokio::time::timeout(4 * moment(), network.mixer.step()).await;
+        } else {
+            let giving = try_give_back(&a, &bundle, access.grant);
+            let given = tokio::time::timeout(4 * moment(), giving).await;
+            placed_anew += usize::from(matches!(given, Ok(Ok(()))));
+        }
+        network.kill_and_restart().await;
+        // Grants that were cut off expire.
+        network.clock.advance(7 * HOUR);
+        let tidied = crate::serve::tidy_once(&network.trust, &network.identity);
+        let _ = tokio::time::timeout(moment(), tidied).await;
+        a.reconnect(&network);
+    }
+    assert!(placed_anew > 0, "nothing came back");
+    assert!(network.events_named("replaced").await.len() >= placed_anew);
+    network.operator().await.verify_audit(None).await.unwrap();
+}
+
+/// A fragment at the place that a release names.
+fn from_cloud(
+    network: &Network,
+    gateway: &Gateway,
+    bundle: &Sealed,
+    access: &Access,
+    index: usize,
+) -> Vec<u8> {
+    let secrets = Secrets::unwrap(&access.secrets, bundle.id, access.grant, &gateway.opening);
+    let placement = &secrets.unwrap().placements[index];
+    let stored = network.cloud.stored(placement.at.generation);
+    let from = usize::from(placement.at.cell) * SMALL.cell_bytes as usize;
+    let cell = &stored.slots[&placement.at.slot][from..][..SMALL.cell_bytes as usize];
+    harpo_protocol::cell::open_cell(&placement.key, placement.at, cell).unwrap()
 }
