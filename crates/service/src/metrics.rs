@@ -134,35 +134,30 @@ impl Metrics {
     ///
     /// # Panics
     /// Here and below: in debug builds, if the table has no such figure.
-    #[must_use]
     pub fn counter(&self, name: &'static str) -> Counter {
         let key = self.key(name, None);
         self.0.recorder.register_counter(&key, &METADATA)
     }
 
     /// The counter of one value of its label.
-    #[must_use]
     pub fn counter_of(&self, name: &'static str, value: impl ToString) -> Counter {
         let key = self.key(name, Some(value.to_string()));
         self.0.recorder.register_counter(&key, &METADATA)
     }
 
     /// The gauge of this name.
-    #[must_use]
     pub fn gauge(&self, name: &'static str) -> Gauge {
         let key = self.key(name, None);
         self.0.recorder.register_gauge(&key, &METADATA)
     }
 
     /// The gauge of one value of its label.
-    #[must_use]
     pub fn gauge_of(&self, name: &'static str, value: impl ToString) -> Gauge {
         let key = self.key(name, Some(value.to_string()));
         self.0.recorder.register_gauge(&key, &METADATA)
     }
 
     /// The histogram of this name.
-    #[must_use]
     pub fn histogram(&self, name: &'static str) -> Histogram {
         let key = self.key(name, None);
         self.0.recorder.register_histogram(&key, &METADATA)
