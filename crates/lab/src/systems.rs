@@ -97,8 +97,8 @@ impl System {
     pub fn about(self) -> &'static str {
         match self {
             Self::Product => {
-                "Every gateway retrieves once a minute through a relay, whatever is wanted; what is sealed left shuffled, \
-                 and what was read or is old is placed anew."
+                "Every gateway retrieves once a minute through a relay, whatever is wanted; slots leave shuffled, and \
+                 what was read or is old is placed anew."
             }
             Self::AtOnce => {
                 "The product without rounds: gateways retrieve when somebody asks, with a padded number of queries."
@@ -108,18 +108,18 @@ impl System {
                 "The product without re-placement: a bundle stays where it was written first."
             }
             Self::Exponential => {
-                "The product with memoryless delays of four hours on average instead of one shuffle for each generation."
+                "The product with memoryless delays of four hours on average instead of a shuffle of each generation."
             }
             Self::Naive => {
-                "Plain cloud sharing: hospitals log in, upload studies as they are made, and download them by name."
+                "Plain cloud sharing: hospitals log in, upload studies as they are made, download them by name."
             }
             Self::NoCache => {
-                "A trusted third party without cache: slots of one size leave as they come, and are downloaded one by one \
-                 by link."
+                "A trusted third party without cache: slots of one size leave as they come, and are downloaded one \
+                 by one by link."
             }
             Self::CacheAlone => {
-                "The exponential cache alone: slots at random indexes after a memoryless delay of four hours on average, \
-                 downloaded by index."
+                "The exponential cache alone: slots at random indexes after a memoryless delay of four hours on \
+                 average, downloaded by index."
             }
             Self::VariableQueries => {
                 "Private retrieval with exactly as many queries as are needed, at once, without relay."

@@ -183,8 +183,8 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Draws what happens. The scenario's seed fixes the hospitals, `seed` what happens there: two runs of one scenario
-    /// are two seasons of the same network.
+    /// Draws what happens. The scenario's seed fixes the hospitals, `seed` what happens there: two runs of one
+    /// scenario are two seasons of the same network.
     #[must_use]
     pub fn generate(scenario: &Scenario, layout: &Layout, seed: u64) -> Self {
         let mut rng = stream(scenario.seed, u64::MAX);

@@ -4,18 +4,21 @@
 //! |---|---|---|
 //! | beds of a hospital | log-normal, median 300, 80 to 900 | assumed |
 //! | studies | 490 a day at 900 beds: 0.54 a bed and day | archive of a hospital of 900 beds |
-//! | modalities | X-ray 62 %, ultrasound 20, CT 9, MR 6, fluoroscopy 3; 4 points of X-ray are mammograms | NHS England, Diagnostic Imaging Dataset 2012/13; mammograms assumed |
+//! | modalities | X-ray 62 %, ultrasound 20, CT 9, MR 6, fluoroscopy 3 | England 2012, Diagnostic Imaging Dataset |
+//! | of X-ray, mammograms | 4 points of the 62 | assumed |
 //! | specialties | each hospital's mix is the national one times a gamma variate (shape 4) | assumed |
 //! | busiest hour | 12 % of the day | 10 to 15 %, the same archive |
 //! | weekends | 40 % of a working day | assumed |
 //! | shared through the network | 5 % of studies | assumed: referrals |
-//! | priors of a study | 7.6 ± 12.3, negative binomial; half of them lie in the network | studies of prefetching; the half assumed |
+//! | priors of a study | 7.6 ± 12.3 (negative binomial) | studies of prefetching |
+//! | of those, in the network | half | assumed |
 //! | relevant priors | 61 % | the same |
-//! | from a study to the next one | 72 % within a week (exponential, mean 2.5 days), else exponential | the same; the laws assumed |
+//! | to the next study | 72 % within a week (exponential, mean 2.5 days), else exponential | the same; laws assumed |
 //! | mean age of priors | 203 days: so the long tail has a mean of 719 days | the same |
 //! | follow-up | after 60 % of studies | assumed |
-//! | where | 70 % at the hospital of the first study, 25 % where the patient was referred to, 5 % elsewhere | assumed |
-//! | reading of a shared study elsewhere | 85 %: scheduled on the following days, else after a log-normal delay of median 90 minutes, in emergencies 15 | assumed |
+//! | where | 70 % at the first study's hospital, 25 % at that referred to, 5 % elsewhere | assumed |
+//! | shared studies read elsewhere | 85 % | assumed |
+//! | when | scheduled: on the following days; else log-normal, median 90 minutes, emergencies 15 | assumed |
 //! | scheduled, known a day ahead | 70 % of readings | assumed |
 //! | emergencies | 2 % of readings | assumed |
 //! | between two bundles of a session | 20 s to 3 min | assumed |

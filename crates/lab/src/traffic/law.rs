@@ -70,7 +70,8 @@ pub(super) fn gap_days(rng: &mut impl Rng) -> f64 {
     exponential(LONG_DAYS, rng)
 }
 
-/// Mean of an exponential variate of mean [`figures::SHORT_DAYS`] cut at a week: 2.5 − 7 e^−2.8 / (1 − e^−2.8).
+/// Mean of an exponential variate of mean [`figures::SHORT_DAYS`] cut at a week:
+/// 2.5 − 7 e^−2.8 / (1 − e^−2.8).
 const SHORT_MEAN_DAYS: f64 = 2.047;
 /// Mean of the long tail, such that all together have the published mean.
 const LONG_DAYS: f64 = (figures::PRIOR_AGE_DAYS - figures::WITHIN_A_WEEK * SHORT_MEAN_DAYS)

@@ -80,7 +80,7 @@ impl World<'_, '_> {
             generation.leaving = generation.state.sealing_order(&mut self.rng);
             let left = &mut generation.left;
             generation.leaving.retain(|slot| !left[*slot as usize]);
-            // Their own times are over; those that are closed, and not in this order, leave by themselves within seconds.
+            // Their own times are over. Those that are closed are not in this order: they leave within seconds.
             for slot in &generation.leaving {
                 left[*slot as usize] = true;
             }

@@ -103,7 +103,7 @@ fn only_what_is_sealed_is_read_and_hints_come_before() {
     }
 }
 
-/// The heart of rounds: one retrieval for each gateway and round, of the same number of queries, all over the same stack.
+/// The heart of rounds: one retrieval for each gateway and round, of the same number of queries.
 #[test]
 fn every_round_is_one_retrieval_of_the_same_shape_for_each_gateway() {
     let scenario = Scenario {
