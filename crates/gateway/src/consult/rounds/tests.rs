@@ -486,6 +486,27 @@ async fn without_a_rule_everything_is_at_once() {
     assert_eq!(scene.consult.rounds().status(), None);
 }
 
+/// As anybody would, whatever is wanted.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_hints_rounds_are_left_out_and_nothing_is_lost() {
+    let scene = Scene::with_rounds().await;
+    for hint in std::fs::read_dir(scene.world.data().join("hints")).unwrap() {
+        std::fs::remove_file(hint.unwrap().path()).unwrap();
+    }
+    let who = requester(Purpose::Treat);
+    let (bundle, _) = scene.stacks.bundle(1);
+    assert!(!scene.asked(&who, 1).await);
+    scene.waits(bundle).await;
+    for _ in 0..3 {
+        scene.round().await;
+    }
+    assert_eq!(scene.counts().skipped, 3);
+    assert!(scene.stacks.seen().is_empty());
+    scene.consult.refresh_hints().await.unwrap();
+    scene.read(&who, 1).await;
+    assert_eq!(scene.counts().failed, 0);
+}
+
 /// A network gets a rule, and loses it again, while its gateways run.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rule_may_change() {
