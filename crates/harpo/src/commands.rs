@@ -6,5 +6,6 @@ pub(crate) mod demo;
 pub(crate) mod gateway;
 pub(crate) mod mark;
 pub(crate) mod plan;
+pub(crate) mod relay;
 mod say;
 pub(crate) mod trust;

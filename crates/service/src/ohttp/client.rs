@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::head::{RequestHead, ResponseHead};
 use super::keys::PublicKey;
-use super::stream::{HeadError, Outlet, Sealer, body, read_head};
+use super::stream::{HeadError, Outlet, Plain, Sealer, body, read_head};
 use super::{REQUEST_TYPE, RESPONSE_TYPE, broken};
 use crate::http::{Client, ClientError, Response};
 
@@ -48,25 +48,9 @@ impl ObliviousClient {
     where
         S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
-        let impossible = |reason: String| ClientError::Request { reason };
-        let outlet = Outlet::default();
-        let request = self
-            .key
-            .request()
-            .and_then(|request| request.encapsulate_stream(outlet.clone()))
-            .map_err(|error| impossible(error.to_string()))?;
-        // The answer can only be opened by what sealed the request, which is about to go away with its body.
-        let (answered, answer) = oneshot::channel::<Source>();
-        let answer = stream::once(answer).map(|answer| {
-            answer.unwrap_or_else(|_| stream::iter([Err(broken("there is no answer"))]).boxed())
-        });
-        let mut opening = request
-            .response(answer.flatten().into_async_read())
-            .map_err(|error| impossible(error.to_string()))?;
-        let bytes = head
-            .to_bytes()
-            .map_err(|error| impossible(error.to_string()))?;
-        let sealed = Sealer::new(request, outlet).seal(bytes, content, head.length);
+        let (sealer, answered, mut opening) = self.prepare().map_err(impossible)?;
+        let bytes = head.to_bytes().map_err(impossible)?;
+        let sealed = sealer.seal(bytes, content, head.length);
         let outer = self
             .relay
             .post(PATH)
@@ -92,7 +76,7 @@ impl ObliviousClient {
         let _ = answered.send(outer.stream().map_err(io::Error::other).boxed());
         match read_head(&mut opening, ResponseHead::read).await {
             Ok((head, first)) => {
-                let content = body(Box::pin(opening), first, head.length);
+                let content = body(opening, first, head.length);
                 self.answer(head, content)?.if_success().await
             }
             Err(HeadError::Broken(error)) => Err(self.broke(error).await),
@@ -101,6 +85,19 @@ impl ObliviousClient {
                 reason: error.to_string(),
             }),
         }
+    }
+
+    /// What seals one request and opens its answer, whose bytes are still to be sent.
+    fn prepare(&self) -> Result<(Sealer, oneshot::Sender<Source>, Plain), ohttp::Error> {
+        let outlet = Outlet::default();
+        let request = self.key.request()?.encapsulate_stream(outlet.clone())?;
+        // The answer can only be opened by what sealed the request, which is about to go away with its body.
+        let (answered, answer) = oneshot::channel::<Source>();
+        let answer = stream::once(answer).map(|answer| {
+            answer.unwrap_or_else(|_| stream::iter([Err(broken("there is no answer"))]).boxed())
+        });
+        let opening = request.response(answer.flatten().into_async_read())?;
+        Ok((Sealer::new(request, outlet), answered, Box::pin(opening)))
     }
 
     fn answer<S>(&self, head: ResponseHead, content: S) -> Result<Response, ClientError>
@@ -131,5 +128,11 @@ impl ObliviousClient {
                 reason: "it broke off".to_owned(),
             },
         }
+    }
+}
+
+fn impossible(error: impl std::fmt::Display) -> ClientError {
+    ClientError::Request {
+        reason: error.to_string(),
     }
 }
