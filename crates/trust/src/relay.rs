@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use harpo_protocol::Malformed;
 use harpo_protocol::identity::RelayInfo;
+use harpo_service::admin::Readiness;
 use harpo_service::causes::in_one_line;
 use harpo_service::http::{ApiError, Client, ClientError};
 use harpo_service::ohttp::PublicKey;
@@ -101,13 +102,23 @@ impl Relay {
 }
 
 /// Keeps the key known until `stop`, if there is a relay. One that was known stays while the cloud is away.
-pub(crate) async fn keep(trust: Arc<Trust>, cloud: Client, stop: CancellationToken) {
+pub(crate) async fn keep(
+    trust: Arc<Trust>,
+    cloud: Client,
+    readiness: Readiness,
+    stop: CancellationToken,
+) {
     if trust.relay.url.is_none() {
         return;
     }
+    let condition = readiness.condition("relay");
+    condition.fails("the cloud has not told its key for the relay yet");
     loop {
         let looked = trust.relay.look(&cloud).await;
         let is_known = trust.relay.lock().is_some();
+        if is_known {
+            condition.holds();
+        }
         if let Err(error) = looked {
             tracing::warn!(error = in_one_line(&error), is_known, "asked again soon");
         }

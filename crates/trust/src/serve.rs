@@ -180,6 +180,7 @@ impl Service {
         let keys = relay::keep(
             Arc::clone(&self.trust),
             self.cloud.clone(),
+            self.readiness.clone(),
             shutdown.token(),
         );
         shutdown.spawn("relay", keys);

@@ -13,13 +13,14 @@ use super::stream::{HeadError, Outlet, Plain, Sealer, body, read_head};
 use super::{REQUEST_TYPE, RESPONSE_TYPE, broken};
 use crate::http::{Client, ClientError, Response};
 
-/// Where encapsulated requests go.
+/// Where encapsulated requests go at the relay.
 const PATH: &str = "/v1/relay";
 
 /// Asks the cloud through the relay. Every request is sealed anew, to the cloud.
 #[derive(Clone, Debug)]
 pub struct ObliviousClient {
     relay: Client,
+    path: &'static str,
     key: PublicKey,
 }
 
@@ -29,7 +30,14 @@ impl ObliviousClient {
     /// `relay` shows the relay who asks; `key` is the cloud's.
     #[must_use]
     pub fn new(relay: Client, key: PublicKey) -> Self {
-        Self { relay, key }
+        let path = PATH;
+        Self { relay, path, key }
+    }
+
+    /// The same, with another path: a relay itself asks at `/v1/ohttp`.
+    #[must_use]
+    pub fn at(self, path: &'static str) -> Self {
+        Self { path, ..self }
     }
 
     /// The relay's address.
@@ -53,7 +61,7 @@ impl ObliviousClient {
         let sealed = sealer.seal(bytes, content, head.length);
         let outer = self
             .relay
-            .post(PATH)
+            .post(self.path)
             .header(header::CONTENT_TYPE, HeaderValue::from_static(REQUEST_TYPE))
             .stream(sealed)
             .send()
