@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use harpo_protocol::id::{GenerationId, PartyId};
@@ -12,10 +12,8 @@ use harpo_protocol::stack::{SealRequest, SlotProofRequest};
 use harpo_service::http::{ApiError, Json, Peer};
 use harpo_service::tls::Role;
 use http::StatusCode;
-use http::request::Parts;
 use tokio::time::{Duration, Instant};
 
-use self::relayed::Relayed;
 use crate::Error;
 use crate::body::BodyReader;
 use crate::cloud::Cloud;
@@ -23,7 +21,6 @@ use crate::retrieval::{self, Asker, Head};
 use crate::stream;
 
 mod hint;
-mod relayed;
 
 /// Largest JSON body.
 const JSON_BYTES: usize = 64 << 10;
@@ -40,8 +37,6 @@ pub(crate) fn router(cloud: Arc<Cloud>) -> Router {
         .route("/v1/generations/{generation}/hint", get(hint::get))
         .route("/v1/retrievals", post(retrieve))
         .route("/v1/streams", post(stream))
-        .route("/v1/ohttp", post(relayed::open))
-        .route("/v1/ohttp-keys", get(relayed::keys))
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         .with_state(cloud)
@@ -113,50 +108,32 @@ async fn retire(
 
 async fn retrieve(
     State(cloud): State<Arc<Cloud>>,
-    asker: Asker,
+    peer: Peer,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (head, body) = asked(request)?;
+    let (asker, head, body) = asked(&peer, request)?;
     Ok(retrieval::retrieve(&cloud, asker, head, body).await?)
 }
 
 async fn stream(
     State(cloud): State<Arc<Cloud>>,
-    asker: Asker,
+    peer: Peer,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (head, body) = asked(request)?;
+    let (asker, head, body) = asked(&peer, request)?;
     Ok(stream::stream(&cloud, asker, head, body).await?)
 }
 
-/// What a retrieval or a stream says before its body.
-fn asked(request: Request) -> Result<(Head, Body), Error> {
+/// Who asks for a retrieval or a stream, and what the request says before its body.
+fn asked(peer: &Peer, request: Request) -> Result<(Asker, Head, Body), Error> {
+    let asker = Asker {
+        pass: require(peer, Role::Pass)?,
+        address: peer.addr(),
+    };
     let from = request.uri().query().map(parse_from).transpose()?;
-    let inside = request
-        .extensions()
-        .get::<Relayed>()
-        .map(|relayed| relayed.length);
     let body = request.into_body();
-    let length = inside.or_else(|| announced(&body));
-    Ok((Head { from, length }, body))
-}
-
-impl<S: Sync> FromRequestParts<S> for Asker {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        if let Some(relayed) = parts.extensions.get::<Relayed>() {
-            return Ok(Self {
-                pass: None,
-                address: relayed.relay,
-            });
-        }
-        let peer = Peer::from_request_parts(parts, state).await?;
-        Ok(Self {
-            pass: Some(require(&peer, Role::Pass)?),
-            address: peer.addr(),
-        })
-    }
+    let length = announced(&body);
+    Ok((asker, Head { from, length }, body))
 }
 
 /// Reads a message.

@@ -429,7 +429,8 @@ impl Inner {
 
     async fn connect(&self) -> Result<CloudClient, ConnectError> {
         let (party, info) = (&self.party, self.party.info());
-        CloudClient::connect(&self.trust, &info, party.identity(), party.clock()).await
+        let root = party.identity().root();
+        CloudClient::connect(&self.trust, &info.cloud_url, root, party.clock()).await
     }
 
     /// The bundles of a study (8.3), remembered as long as decisions are.

@@ -28,9 +28,6 @@ enum Command {
     /// The untrusted provider: stores slots and answers oblivious queries
     #[command(subcommand)]
     Cloud(commands::cloud::Cloud),
-    /// Between hospitals and provider: knows who asks, and not what
-    #[command(subcommand)]
-    Relay(commands::relay::Relay),
     /// The hospital's side: DICOM and DICOMweb in, sealed bundles out, and back
     #[command(subcommand)]
     Gateway(commands::gateway::Gateway),
@@ -38,6 +35,9 @@ enum Command {
     #[command(subcommand)]
     Mark(commands::mark::Mark),
     Plan(commands::plan::Plan),
+    /// The cloud provider as an attacker: what it can link, measured
+    #[command(subcommand)]
+    Lab(commands::lab::Lab),
 }
 
 #[tokio::main]
@@ -46,10 +46,10 @@ async fn main() -> ExitCode {
         Command::Demo(command) => command.run().await,
         Command::Trust(command) => command.run().await,
         Command::Cloud(command) => command.run().await,
-        Command::Relay(command) => command.run().await,
         Command::Gateway(command) => command.run().await,
         Command::Mark(command) => return command.run().await,
         Command::Plan(command) => command.run(),
+        Command::Lab(command) => command.run().await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

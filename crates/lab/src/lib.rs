@@ -13,7 +13,10 @@ pub mod game;
 pub mod plan;
 pub mod record;
 pub mod report;
+pub mod run;
 pub mod statistics;
 pub mod systems;
 pub mod traffic;
 pub mod world;
+
+pub use report::verdict;

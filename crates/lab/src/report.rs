@@ -5,6 +5,8 @@ pub(crate) mod columns;
 mod drawings;
 mod goal;
 mod html;
+mod markdown;
+mod real_log;
 mod text;
 
 use serde::Serialize;
@@ -13,6 +15,8 @@ pub use chart::ChartError;
 pub use drawings::{Drawing, drawings};
 pub use goal::Mark;
 pub use html::page;
+pub use markdown::results;
+pub use real_log::{Expected, RealGame, RealLog, verdict};
 pub use text::tables;
 
 #[cfg(test)]
@@ -173,6 +177,14 @@ impl Report {
         self.verdicts.iter().filter(missed).collect()
     }
 
+    /// Promises of which the run is too short to say whether they are kept.
+    #[must_use]
+    pub fn unclear(&self) -> usize {
+        let unclear =
+            |verdict: &&Verdict| verdict.mark == Mark::Unclear && self.is_product(&verdict.system);
+        self.verdicts.iter().filter(unclear).count()
+    }
+
     /// Baselines that lost no game.
     #[must_use]
     pub fn standing(&self) -> Vec<&str> {
@@ -221,12 +233,14 @@ impl Report {
 
     /// How many promises the product keeps.
     fn kept(&self) -> usize {
-        let product = |name: &str| {
-            let found = self.systems.iter().find(|system| system.name == name);
-            found.is_some_and(|system| system.kind == "product")
-        };
-        let kept = |verdict: &&Verdict| verdict.mark == Mark::Met && product(&verdict.system);
+        let kept =
+            |verdict: &&Verdict| verdict.mark == Mark::Met && self.is_product(&verdict.system);
         self.verdicts.iter().filter(kept).count()
+    }
+
+    fn is_product(&self, name: &str) -> bool {
+        let found = self.systems.iter().find(|system| system.name == name);
+        found.is_some_and(|system| system.kind == "product")
     }
 
     fn mark(&self, system: &str, game: &str) -> Mark {

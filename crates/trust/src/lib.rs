@@ -27,7 +27,6 @@ mod operate;
 pub mod policy;
 mod quota;
 mod refusals;
-mod relay;
 mod release;
 mod replacement;
 mod ring;

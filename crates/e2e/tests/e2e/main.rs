@@ -12,7 +12,6 @@ mod killed;
 mod marked;
 mod peers;
 mod proxy;
-mod relayed;
 mod rogue;
 mod rounds;
 mod rules;

@@ -19,7 +19,7 @@ pub(crate) struct Plan {
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 20,
+        default_value_t = 24,
         help_heading = "What you have"
     )]
     hospitals: u32,
@@ -43,7 +43,7 @@ pub(crate) struct Plan {
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 0.5,
+        default_value_t = 1.0,
         help_heading = "What you have"
     )]
     reads_per_study: f64,

@@ -94,21 +94,19 @@ fn by_round(panels: &[Area<'_>], rounds: &[Outlook]) -> Result<(), ChartError> {
     )
 }
 
+/// Each share of errands is a point: what it writes, and what that leaves to be told.
 fn by_share(panel: &Area<'_>, shares: &[Outlook]) -> Result<(), ChartError> {
-    let line = |name: &'static str, value: fn(&Outlook) -> f64| {
-        let points = shares.iter().map(|o| (o.configuration.old_share, value(o)));
-        Line::new(name, points.collect())
-    };
+    let points = shares
+        .iter()
+        .map(|o| (o.writes_per_deposited, o.upload_auc));
     lines(
         panel,
-        "Re-placement: whole-log AUC of uploads, and slots written for one deposited",
-        ("share of a generation that errands may fill", "AUC, slots"),
-        (false, false),
-        &[
-            line("AUC at most", |o| o.upload_auc),
-            line("slots written for one deposited", |o| {
-                o.writes_per_deposited
-            }),
-        ],
+        "Re-placement: errands from none to 0.8 of a generation",
+        (
+            "slots written for one deposited",
+            "AUC of uploads by time, whole log",
+        ),
+        (true, false),
+        &[Line::new("by the closed form", points.collect())],
     )
 }

@@ -74,7 +74,7 @@ pub struct Outlook {
     /// Something that does not wait for a round (break-glass, emergency), over one stack.
     pub wait_at_once_seconds: f64,
 
-    /// Whole-log AUC of uploads by their times, at most.
+    /// Whole-log AUC of uploads by their times, about ([`law::replaced_auc`]).
     pub upload_auc: f64,
     /// The same without re-placement.
     pub upload_auc_unmoved: f64,
@@ -136,7 +136,7 @@ pub fn outlook(network: &Network, configuration: &Configuration) -> Result<Outlo
         + f64::from(configuration.generation_slots)
             * trust.mixing.slot_interval_milliseconds as f64
             / 2000.0;
-    let demand = Demand::new(network, &stack, &writing, delay);
+    let demand = Demand::new(network, &stack, &writing, study_slots, delay);
     let waits = Waits::new(network, configuration, &reading, &demand, study_queries);
     let epochs = network.keep_days * DAY / writing.epoch;
     let hint = stack.hint_bytes() / u64::from(configuration.stack_generations);
@@ -148,7 +148,7 @@ pub fn outlook(network: &Network, configuration: &Configuration) -> Result<Outlo
         + hints_per_day * f64::from(network.hospitals);
     let up = retrievals_per_day * reading.cost.bytes_up as f64
         + network.studies_per_day * network.study_bytes
-        + writing.read_back * slot;
+        + writing.moves * slot;
     let core_seconds = (retrievals_per_day + at_once) * reading.core_seconds
         + writing.slots * slot / SEAL_BYTES_PER_SECOND;
     let mbit = |bytes: f64| bytes * 8.0 / DAY / 1e6 / f64::from(network.hospitals);
@@ -244,7 +244,7 @@ struct Writing {
     moved: f64,
     epoch: f64,
     /// Slots that gateways gave back.
-    read_back: f64,
+    moves: f64,
 }
 
 impl Writing {
@@ -282,7 +282,7 @@ impl Writing {
             cover: 1.0 - (held / (slots * generations)).min(1.0),
             moved: (read * epoch / DAY + errands) / held,
             epoch,
-            read_back: read + errands * in_day,
+            moves: (read + errands * in_day).max(f64::MIN_POSITIVE),
         }
     }
 }
@@ -295,9 +295,19 @@ struct Demand {
 }
 
 impl Demand {
-    fn new(network: &Network, stack: &Stack, writing: &Writing, delay: f64) -> Self {
-        let kept = writing.slots * network.keep_days;
-        let stacks = (kept / stack.slots() as f64).max(1.0);
+    fn new(
+        network: &Network,
+        stack: &Stack,
+        writing: &Writing,
+        study_slots: f64,
+        delay: f64,
+    ) -> Self {
+        // A stack lives until all that was in it is moved or too old. Moves hit what lives at random: the last of n
+        // goes after ln n + 0.58 times as long as each stays on average.
+        let bundles = (stack.slots() as f64 * (1.0 - writing.cover) / study_slots).max(1.0);
+        let stays = network.studies_per_day * study_slots * network.keep_days / writing.moves;
+        let life = network.keep_days.min((bundles.ln() + 0.58) * stays);
+        let stacks = (writing.slots * life / stack.slots() as f64).max(1.0);
         // The newest stack is half full on average.
         let span = stack.slots() as f64 / writing.slots / 2.0;
         let cached = law::wanted_within(delay / DAY, network.keep_days);
@@ -373,7 +383,11 @@ impl Waits {
         let wait = |period: u32, busy: f64| {
             let (mean, most) = law::wait_in_rounds(period);
             // Whole visits of others that are before one: those of a queue with visits of fixed size.
-            let queue = busy / (2.0 * (1.0 - busy)).max(0.02);
+            let queue = if busy < 1.0 {
+                busy / (2.0 * (1.0 - busy))
+            } else {
+                f64::INFINITY
+            };
             let more = (visits - 1.0 + queue * visits) * f64::from(period);
             let seconds = |rounds: f64| (rounds + more) * round + reading.seconds;
             (seconds(mean), seconds(most))

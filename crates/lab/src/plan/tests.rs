@@ -98,7 +98,7 @@ fn epochs_and_re_placement_take_from_what_times_tell() {
 #[test]
 fn most_that_is_wanted_is_recent() {
     let week = wanted_within(7.0, 1e6);
-    assert!((week - 0.72).abs() < 0.01, "{week}");
+    assert!((week - (0.25 + 0.75 * 0.72)).abs() < 0.01, "{week}");
     assert!((wanted_within(90.0, 90.0) - 1.0).abs() < 1e-12);
     assert!(wanted_within(0.0, 90.0).abs() < 1e-12);
 }

@@ -82,7 +82,7 @@ const GROUPS: &[(&str, &[Figure])] = &[
             }),
             ("cover among writes", |o| percent(o.cover_writes)),
             ("cover among queries", |o| percent(o.cover_queries)),
-            ("uploads linked by time, AUC at most", |o| {
+            ("uploads linked by time, AUC, about", |o| {
                 format!("{:.3}", o.upload_auc)
             }),
             ("… without re-placement", |o| {
@@ -195,6 +195,7 @@ pub(crate) fn seconds(value: f64) -> String {
         v if v < 120.0 => format!("{v:.0} s"),
         v if v < 7200.0 => format!("{:.1} min", v / 60.0),
         v if v < 172_800.0 => format!("{:.1} h", v / 3600.0),
+        v if v.is_infinite() => "for ever".to_owned(),
         v => format!("{:.1} d", v / 86_400.0),
     }
 }

@@ -45,6 +45,12 @@ impl Line {
             points,
         }
     }
+
+    /// Without points that lie nowhere.
+    fn finite(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
+        let points = self.points.iter().copied();
+        points.filter(|(x, y)| x.is_finite() && y.is_finite())
+    }
 }
 
 /// Lines in one panel, with axes that are logarithmic where `logarithmic` says so.
@@ -107,9 +113,7 @@ where
     for (number, line) in lines.iter().enumerate() {
         let colour = COLOURS[number % COLOURS.len()];
         chart
-            .draw_series(
-                LineSeries::new(line.points.iter().copied(), colour.stroke_width(2)).point_size(3),
-            )
+            .draw_series(LineSeries::new(line.finite(), colour.stroke_width(2)).point_size(3))
             .map_err(refused)?
             .label(line.name.clone())
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(3)));

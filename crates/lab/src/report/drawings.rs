@@ -63,7 +63,7 @@ type About = (
 fn about(sweep: &str) -> Option<About> {
     match sweep {
         "old-share" => Some((
-            "Re-placement: what a whole log tells, and what that costs",
+            "Re-placement: what a whole log tells",
             (
                 "share of a generation that errands may fill",
                 "AUC; slots for one",
@@ -110,8 +110,20 @@ fn swept(
             Line::new(name, points.collect())
         })
         .collect();
-    drawn_in((820, 430), |area| {
-        lines(area, title, axes, logarithmic, &drawn)
+    // Areas and costs have nothing in common but the figure that is swept.
+    let (areas, others): (Vec<Line>, Vec<Line>) = drawn
+        .into_iter()
+        .partition(|line| line.name.starts_with("AUC"));
+    if areas.is_empty() || others.is_empty() {
+        let drawn = [areas, others].concat();
+        return drawn_in((820, 430), |area| {
+            lines(area, title, axes, logarithmic, &drawn)
+        });
+    }
+    drawn_in((WIDTH, 430), |area| {
+        let (left, right) = area.split_horizontally(PANEL);
+        lines(&left, title, (axes.0, "AUC"), logarithmic, &areas)?;
+        lines(&right, "What that costs", axes, logarithmic, &others)
     })
 }
 
@@ -173,7 +185,7 @@ fn one_game(
             Mark::Met => COLOURS[2],
             Mark::Missed => COLOURS[3],
             Mark::Loses => COLOURS[1],
-            Mark::Holds | Mark::Context => COLOURS[0],
+            Mark::Unclear | Mark::Holds | Mark::Context => COLOURS[0],
         };
         let interval = [(x(row.ci_low), y), (x(row.ci_high), y)];
         put(area, PathElement::new(interval, colour.stroke_width(3)))?;

@@ -17,6 +17,8 @@ pub enum Mark {
     Met,
     /// The product promises that, and the attack gets more.
     Missed,
+    /// It may: the interval reaches into what is promised, there are too few questions to say.
+    Unclear,
     /// A baseline lost, as it must somewhere; or what was taken from the product is missing here.
     Loses,
     /// A baseline did not lose this one.
@@ -32,6 +34,7 @@ impl Mark {
         match self {
             Self::Met => "✓",
             Self::Missed => "✗",
+            Self::Unclear => "?",
             Self::Loses => "!",
             Self::Holds | Self::Context => " ",
         }
@@ -46,6 +49,7 @@ impl Verdict {
             _ => 0.0,
         };
         let area = (row.auc - 0.5).abs() <= TOLERANCE;
+        let near = row.ci_low <= 0.5 + TOLERANCE && row.ci_high >= 0.5 - TOLERANCE;
         // Which bundle is asked of candidates, where priors alone are right now and then.
         let names = row.numeral != "v" || over <= TOLERANCE;
         let mark = match row.kind.as_str() {
@@ -53,6 +57,7 @@ impl Verdict {
             "baseline" => Mark::Holds,
             _ if !row.promised => Mark::Context,
             _ if area && names => Mark::Met,
+            _ if near && names => Mark::Unclear,
             "product" => Mark::Missed,
             _ => Mark::Loses,
         };

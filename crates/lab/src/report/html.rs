@@ -23,7 +23,7 @@ pub fn page(report: &Report, drawings: &[Drawing]) -> String {
     page.push_str(&games(report, "Where the product promises 0.50", true));
     page.push_str(&games(report, "For context: no promise", false));
     page.push_str(
-        "<p class=\"key\"><b class=\"met\">✓</b> promise kept, <b class=\"missed\">✗</b> promise missed, \
+        "<p class=\"key\"><b class=\"met\">✓</b> promise kept, <b class=\"missed\">✗</b> missed, <b>?</b> too few questions to say, \
          <b class=\"loses\">!</b> leaks, as baselines must somewhere. Point at a figure for its interval and the attack.</p>\n",
     );
     for drawing in drawings {
@@ -49,12 +49,16 @@ fn verdict(report: &Report) -> String {
     };
     let says = if unsound {
         "A control misbehaves: no figure below can be trusted.".to_owned()
-    } else if misses.is_empty() {
+    } else if misses.is_empty() && report.unclear() == 0 {
         format!(
             "All {kept} promises are kept: the best attack that we know does no better than a guess, to within 0.02."
         )
     } else {
-        format!("{kept} promises are kept, {} are not.", misses.len())
+        format!(
+            "{kept} promises are kept, {} are missed; of {} there are too few questions to say.",
+            misses.len(),
+            report.unclear()
+        )
     };
     let _ = writeln!(text, "<p class=\"verdict {class}\">{}</p>", escape(&says));
     if !misses.is_empty() {
@@ -136,7 +140,7 @@ fn cell(report: &Report, system: &str, game: &str) -> String {
         Mark::Met => "met",
         Mark::Missed => "missed",
         Mark::Loses => "loses",
-        Mark::Holds | Mark::Context => "plain",
+        Mark::Unclear | Mark::Holds | Mark::Context => "plain",
     };
     format!(
         "<td class=\"{class}\" title=\"{}: {:.3} to {:.3}\">{:.2} {}</td>",

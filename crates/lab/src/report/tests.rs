@@ -85,6 +85,14 @@ fn goals_are_judged() {
     assert!(report.is_sound() && report.misses().is_empty() && report.standing().is_empty());
 
     report.rows[0].auc = 0.53;
+    report.judge();
+    // Its interval still reaches what is promised.
+    assert_eq!(
+        mark(&report, "product", "uploads-within-epoch"),
+        Mark::Unclear
+    );
+    assert_eq!((report.misses().len(), report.unclear()), (0, 1));
+    report.rows[0].ci_low = 0.525;
     // Within 0.02 by area, but the right bundle is named too often.
     report.rows[2].top1 = Some(0.08);
     report.rows[3].ci_low = 0.55;
@@ -154,4 +162,21 @@ fn json_has_the_names_that_others_read() {
         assert!(!row[name].is_null(), "{name}: {row}");
     }
     assert_eq!(json["verdicts"][0]["mark"], "met");
+}
+
+#[test]
+fn results_are_tables_of_even_width() {
+    let page = results(&report());
+    assert!(
+        page.contains("| product (product) | 0.50±.01 ✓ |"),
+        "{page}"
+    );
+    for table in page.split("\n\n") {
+        let bars: Vec<usize> = table
+            .lines()
+            .filter(|line| line.starts_with('|'))
+            .map(|line| line.matches('|').count())
+            .collect();
+        assert!(bars.windows(2).all(|pair| pair[0] == pair[1]), "{table}");
+    }
 }

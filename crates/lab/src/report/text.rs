@@ -23,7 +23,7 @@ pub fn tables(report: &Report) -> String {
         }
     }
     text.push_str(
-        "  ✓ promise kept (0.50 ± 0.02)   ✗ promise missed   ! leaks, as baselines must somewhere   ± half of the 95 % interval\n\n",
+        "  ✓ promise kept (0.50 ± 0.02)   ✗ missed   ? too few questions to say   ! leaks, as baselines must somewhere   ± half of the 95 % interval\n\n",
     );
     text.push_str(&keys(report));
     text.push('\n');
@@ -75,7 +75,8 @@ fn by_system(report: &Report, title: &str, promised: bool) -> Option<String> {
     Some(columns.text())
 }
 
-fn cell(report: &Report, system: &str, game: &str) -> String {
+/// The best attack's figure, with half of its interval and a mark.
+pub(super) fn cell(report: &Report, system: &str, game: &str) -> String {
     report.best(system, game).map_or_else(
         || "–".to_owned(),
         |row| {
@@ -198,9 +199,15 @@ fn loud(report: &Report) -> String {
             "\nTHE BASELINE {name:?} LOST NO GAME: either the attacks are too weak for it, or the log is too short.\n"
         ));
     }
-    let kept = report.kept();
-    if misses.is_empty() && kept > 0 {
+    let (kept, unclear) = (report.kept(), report.unclear());
+    if misses.is_empty() && unclear == 0 && kept > 0 {
         text.push_str(&format!("\nAll {kept} promises are kept.\n"));
+    } else if kept + unclear > 0 {
+        text.push_str(&format!(
+            "\n{kept} promises are kept, {} are missed; of {unclear} the run has too few questions to say: a longer one \
+             does.\n",
+            misses.len()
+        ));
     }
     text
 }
