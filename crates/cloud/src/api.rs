@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{Path, Request, State};
+use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use harpo_protocol::id::{GenerationId, PartyId};
@@ -12,8 +12,10 @@ use harpo_protocol::stack::{SealRequest, SlotProofRequest};
 use harpo_service::http::{ApiError, Json, Peer};
 use harpo_service::tls::Role;
 use http::StatusCode;
+use http::request::Parts;
 use tokio::time::{Duration, Instant};
 
+use self::relayed::Relayed;
 use crate::Error;
 use crate::body::BodyReader;
 use crate::cloud::Cloud;
@@ -21,6 +23,7 @@ use crate::retrieval::{self, Asker, Head};
 use crate::stream;
 
 mod hint;
+mod relayed;
 
 /// Largest JSON body.
 const JSON_BYTES: usize = 64 << 10;
@@ -37,6 +40,8 @@ pub(crate) fn router(cloud: Arc<Cloud>) -> Router {
         .route("/v1/generations/{generation}/hint", get(hint::get))
         .route("/v1/retrievals", post(retrieve))
         .route("/v1/streams", post(stream))
+        .route("/v1/ohttp", post(relayed::open))
+        .route("/v1/ohttp-keys", get(relayed::keys))
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         .with_state(cloud)
@@ -108,32 +113,50 @@ async fn retire(
 
 async fn retrieve(
     State(cloud): State<Arc<Cloud>>,
-    peer: Peer,
+    asker: Asker,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (asker, head, body) = asked(&peer, request)?;
+    let (head, body) = asked(request)?;
     Ok(retrieval::retrieve(&cloud, asker, head, body).await?)
 }
 
 async fn stream(
     State(cloud): State<Arc<Cloud>>,
-    peer: Peer,
+    asker: Asker,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (asker, head, body) = asked(&peer, request)?;
+    let (head, body) = asked(request)?;
     Ok(stream::stream(&cloud, asker, head, body).await?)
 }
 
-/// Who asks for a retrieval or a stream, and what the request says before its body.
-fn asked(peer: &Peer, request: Request) -> Result<(Asker, Head, Body), Error> {
-    let asker = Asker {
-        pass: require(peer, Role::Pass)?,
-        address: peer.addr(),
-    };
+/// What a retrieval or a stream says before its body.
+fn asked(request: Request) -> Result<(Head, Body), Error> {
     let from = request.uri().query().map(parse_from).transpose()?;
+    let inside = request
+        .extensions()
+        .get::<Relayed>()
+        .map(|relayed| relayed.length);
     let body = request.into_body();
-    let length = announced(&body);
-    Ok((asker, Head { from, length }, body))
+    let length = inside.or_else(|| announced(&body));
+    Ok((Head { from, length }, body))
+}
+
+impl<S: Sync> FromRequestParts<S> for Asker {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        if let Some(relayed) = parts.extensions.get::<Relayed>() {
+            return Ok(Self {
+                pass: None,
+                address: relayed.relay,
+            });
+        }
+        let peer = Peer::from_request_parts(parts, state).await?;
+        Ok(Self {
+            pass: Some(require(&peer, Role::Pass)?),
+            address: peer.addr(),
+        })
+    }
 }
 
 /// Reads a message.

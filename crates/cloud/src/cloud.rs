@@ -11,6 +11,7 @@ use harpo_protocol::stack::{GenerationStatus, SealRequest};
 use harpo_protocol::time::Timestamp;
 use harpo_service::admin::Condition;
 use harpo_service::clock::Clock;
+use harpo_service::ohttp::ServerKeys;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::Error;
@@ -38,6 +39,8 @@ pub(crate) struct Cloud {
     pub(crate) events: EventLog,
     /// Verifies tickets.
     pub(crate) trust_key: VerifyingKey,
+    /// Opens what comes through the relay.
+    pub(crate) keys: ServerKeys,
     /// Bounds retrievals.
     pub(crate) gate: Gate,
     /// One proof request reads slots at a time.

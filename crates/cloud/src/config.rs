@@ -184,6 +184,12 @@ impl CloudConfig {
         self.data_dir.join("enrolment.json")
     }
 
+    /// The keys for what comes through the relay (docs/protocol.md 9.8).
+    #[must_use]
+    pub fn relay_keys_file(&self) -> PathBuf {
+        self.data_dir.join("relay.keys")
+    }
+
     /// The database.
     #[must_use]
     pub fn database_file(&self) -> PathBuf {

@@ -67,8 +67,8 @@ pub enum Event {
         bytes: u64,
         /// Network address of gateway or relay.
         peer: SocketAddr,
-        /// The random name in the pass.
-        pass: PartyId,
+        /// The random name in the pass; none through the relay.
+        pass: Option<PartyId>,
     },
     /// A ticket was spent.
     Retrieval {
@@ -86,8 +86,8 @@ pub enum Event {
         bytes_down: u64,
         /// Network address of gateway or relay.
         peer: SocketAddr,
-        /// The random name in the pass.
-        pass: PartyId,
+        /// The random name in the pass; none through the relay.
+        pass: Option<PartyId>,
     },
     /// Answers of a spent ticket that had not arrived were asked for again.
     Resumption {
@@ -107,8 +107,8 @@ pub enum Event {
         bytes_down: u64,
         /// Network address of gateway or relay.
         peer: SocketAddr,
-        /// The random name in the pass.
-        pass: PartyId,
+        /// The random name in the pass; none through the relay.
+        pass: Option<PartyId>,
     },
     /// A ticket was spent for the whole stack, or such a stream goes on.
     Stream {
@@ -128,8 +128,8 @@ pub enum Event {
         bytes_down: u64,
         /// Network address of gateway or relay.
         peer: SocketAddr,
-        /// The random name in the pass.
-        pass: PartyId,
+        /// The random name in the pass; none through the relay.
+        pass: Option<PartyId>,
     },
 }
 

@@ -31,7 +31,9 @@ const HEAD_BYTES: usize = 4;
 /// Who asks, as far as the cloud can tell.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asker {
-    pub(crate) pass: PartyId,
+    /// `None` through the relay (9.8).
+    pub(crate) pass: Option<PartyId>,
+    /// Of the gateway, or of the relay.
     pub(crate) address: std::net::SocketAddr,
 }
 
@@ -64,7 +66,7 @@ pub(crate) async fn retrieve(
     body: Body,
 ) -> Result<axum::response::Response, Error> {
     let limits = &cloud.limits;
-    let pass = cloud.gate.pass(asker.pass)?;
+    let pass = asker.pass.map(|pass| cloud.gate.pass(pass)).transpose()?;
     let mut body = BodyReader::new(body, Instant::now() + patience(limits));
     let admitted = admit(cloud, head, &mut body).await?;
     let count = admitted.ticket.queries - admitted.from;

@@ -13,9 +13,10 @@ use harpo_service::clock::Clock;
 use harpo_service::db;
 use harpo_service::http::{Client, Limits, Server};
 use harpo_service::metrics::{Metrics, Observed};
+use harpo_service::ohttp::{KeysError, ServerKeys};
 use harpo_service::shutdown::Shutdown;
 use harpo_service::tls::{ClientAuth, Expect, Identity, Role, client_config, server_config};
-use harpo_service::{enrol, files};
+use harpo_service::{enrol, files, random};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::cloud::Cloud;
@@ -54,6 +55,9 @@ pub enum StartError {
     /// An address cannot be listened at.
     #[error("cannot serve")]
     Listen(#[source] std::io::Error),
+    /// The keys for what comes through the relay are not usable.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The state is not usable.
     #[error(transparent)]
     State(#[from] Error),
@@ -200,6 +204,7 @@ async fn open(
             .map_err(Error::file("open", &log))?
             .counting(metrics),
         trust_key: enrolment.trust_key,
+        keys: ServerKeys::load_or_make(&config.relay_keys_file(), &mut random::system())?,
         gate: Gate::new(&config.limits),
         proofs: Arc::new(Semaphore::new(1)),
         limits: config.limits.clone(),

@@ -21,12 +21,16 @@ pub struct System {
     pub trust: Process,
     /// The provider.
     pub cloud: Process,
+    /// Between hospitals and provider, if the network has one.
+    pub relay: Option<Process>,
     /// The hospitals, in the order they were named.
     pub hospitals: Vec<Hospital>,
     /// Where trust is.
     pub trust_url: String,
     /// Where the cloud is.
     pub cloud_url: String,
+    /// Where the relay is, if there is one.
+    pub relay_url: Option<String>,
     folder: TempDir,
 }
 
@@ -59,6 +63,8 @@ pub struct Changes {
     pub cloud: &'static str,
     /// Of every `gateway.toml`.
     pub gateway: &'static str,
+    /// Whether gateways reach the cloud through a relay.
+    pub relay: bool,
 }
 
 /// Small cells and generations, and nothing waits long: retrievals are made when somebody reads, and what was read stays
@@ -109,15 +115,25 @@ impl System {
         }
         let root = folder.path();
         let (trust_port, cloud_port) = (free_port()?, free_port()?);
-        let trust = start_trust(root, trust_port, cloud_port, changes.trust)?;
+        let relay_port = changes.relay.then(free_port).transpose()?;
+        let relay_url = relay_port.map(|port| format!("https://127.0.0.1:{port}"));
+        let mut trust_changes = changes.trust.to_owned();
+        if let Some(url) = &relay_url {
+            trust_changes += &format!("\n[relay]\nurl = '{url}'\n");
+        }
+        let trust = start_trust(root, trust_port, cloud_port, &trust_changes)?;
         let url = format!("https://127.0.0.1:{trust_port}");
         let cloud = start_cloud(root, &url, cloud_port, changes.cloud)?;
+        let cloud_url = format!("https://127.0.0.1:{cloud_port}");
+        let relay = relay_port.map(|port| start_relay(root, [&url, &cloud_url], port));
         let mut system = Self {
             trust,
             cloud,
+            relay: relay.transpose()?,
+            relay_url,
             hospitals: Vec::new(),
             trust_url: url.clone(),
-            cloud_url: format!("https://127.0.0.1:{cloud_port}"),
+            cloud_url,
             folder,
         };
         system.cloud.ready()?;
@@ -427,6 +443,26 @@ fn start_cloud(root: &Path, trust_url: &str, port: u16, changes: &str) -> Result
     );
     process.start()?;
     process.healthy()?;
+    Ok(process)
+}
+
+fn start_relay(root: &Path, [trust, cloud]: [&str; 2], port: u16) -> Result<Process> {
+    let dir = root.join("relay");
+    let code = enrol(&root.join("trust"), "relay", "Portia")?;
+    let folder = text(&dir)?;
+    harpo(&[
+        "relay", "init", "--dir", folder, "--trust", trust, "--cloud", cloud, "--code", &code,
+    ])?;
+    let admin = free_port()?;
+    let addresses = format!("listen = '127.0.0.1:{port}'\n[admin]\nlisten = '127.0.0.1:{admin}'\n");
+    configure(&dir.join("relay.toml"), &[&addresses])?;
+    let mut process = Process::new(
+        &["relay", "serve", "--dir", folder],
+        root.join("relay.log"),
+        loopback(admin),
+    );
+    process.start()?;
+    process.ready()?;
     Ok(process)
 }
 

@@ -429,8 +429,7 @@ impl Inner {
 
     async fn connect(&self) -> Result<CloudClient, ConnectError> {
         let (party, info) = (&self.party, self.party.info());
-        let root = party.identity().root();
-        CloudClient::connect(&self.trust, &info.cloud_url, root, party.clock()).await
+        CloudClient::connect(&self.trust, &info, party.identity(), party.clock()).await
     }
 
     /// The bundles of a study (8.3), remembered as long as decisions are.

@@ -60,3 +60,69 @@ async fn ask(
     }
     Ok((StatusCode::ACCEPTED, Json(planned)))
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use harpo_protocol::access::Purpose;
+    use harpo_protocol::rounds::Rule;
+    use http::{Request, header};
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::testing::World;
+
+    const RULE: Rule = Rule {
+        seconds: 60,
+        queries: 8,
+    };
+
+    async fn post(consult: &Consult, body: String) -> (StatusCode, String) {
+        let who = Requester {
+            user: "anna".into(),
+            role: "physician".into(),
+            purpose: Purpose::Treat,
+        };
+        let request = Request::post("/api/prefetch")
+            .header(header::CONTENT_TYPE, "application/json")
+            .extension(who)
+            .body(Body::from(body))
+            .unwrap();
+        let answer = routes(consult.clone()).oneshot(request).await.unwrap();
+        let status = answer.status();
+        let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_will_be_needed_is_noted_and_nonsense_is_refused() {
+        let (world, stacks) = World::with_stacks(Some(RULE)).await;
+        let (consult, _shutdown) = world.consult().await;
+        let study = stacks.bundle(0).1.study.clone();
+        let days = |days: u64| std::time::Duration::from_secs(days * 24 * 3600);
+        let wish =
+            |study: &str, by: &str| format!(r#"{{"study_instance_uid":"{study}","by":"{by}"}}"#);
+        let soon = consult.now().after(days(1)).to_string();
+        let late = consult.now().after(days(32)).to_string();
+        for (body, expected) in [
+            (wish(&study, &soon), StatusCode::ACCEPTED),
+            (wish("", &soon), StatusCode::BAD_REQUEST),
+            (wish(&"1".repeat(65), &soon), StatusCode::BAD_REQUEST),
+            (wish(&study, "tomorrow"), StatusCode::BAD_REQUEST),
+            (wish(&study, &late), StatusCode::BAD_REQUEST),
+            (wish("1.2.3", &soon), StatusCode::NOT_FOUND),
+            (
+                wish(&"1".repeat(BODY_BYTES), &soon),
+                StatusCode::PAYLOAD_TOO_LARGE,
+            ),
+        ] {
+            let (status, answer) = post(&consult, body).await;
+            assert_eq!(status, expected, "{answer}");
+            if status == StatusCode::ACCEPTED {
+                assert_eq!(answer, r#"{"planned":1,"here":0}"#);
+            }
+        }
+        assert!(stacks.seen().is_empty());
+    }
+}

@@ -7,5 +7,6 @@ pub(crate) mod gateway;
 pub(crate) mod lab;
 pub(crate) mod mark;
 pub(crate) mod plan;
+pub(crate) mod relay;
 mod say;
 pub(crate) mod trust;

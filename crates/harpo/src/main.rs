@@ -28,6 +28,9 @@ enum Command {
     /// The untrusted provider: stores slots and answers oblivious queries
     #[command(subcommand)]
     Cloud(commands::cloud::Cloud),
+    /// Between hospitals and provider: knows who asks, and not what
+    #[command(subcommand)]
+    Relay(commands::relay::Relay),
     /// The hospital's side: DICOM and DICOMweb in, sealed bundles out, and back
     #[command(subcommand)]
     Gateway(commands::gateway::Gateway),
@@ -46,6 +49,7 @@ async fn main() -> ExitCode {
         Command::Demo(command) => command.run().await,
         Command::Trust(command) => command.run().await,
         Command::Cloud(command) => command.run().await,
+        Command::Relay(command) => command.run().await,
         Command::Gateway(command) => command.run().await,
         Command::Mark(command) => return command.run().await,
         Command::Plan(command) => command.run(),

@@ -1,6 +1,7 @@
 //! What every daemon shares, and nothing about any party's business: configuration ([`config`]), the
 //! TLS identity and the certification authority behind it ([`tls`]), the HTTP server and client
-//! ([`http`]), health ([`admin`]), figures ([`metrics`]), logs ([`telemetry`]), orderly exit ([`shutdown`]), time
+//! ([`http`]), both ends of what goes through the relay ([`ohttp`]), health ([`admin`]), figures ([`metrics`]), logs
+//! ([`telemetry`]), orderly exit ([`shutdown`]), time
 //! ([`clock`]), retries ([`retry`]), and storage handles that have made durable what they
 //! acknowledge ([`db`], [`blobs`], [`files`]).
 
@@ -14,6 +15,7 @@ pub mod enrol;
 pub mod files;
 pub mod http;
 pub mod metrics;
+pub mod ohttp;
 pub mod random;
 pub mod retry;
 pub mod shutdown;

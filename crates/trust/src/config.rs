@@ -11,6 +11,7 @@ use harpo_protocol::time::Timestamp;
 use harpo_service::config::{AdminConfig, LogConfig};
 use serde::Deserialize;
 
+pub use crate::relay::RelayConfig;
 use crate::ring::{HINT_NOISE, MAX_INTERLEAVE, MAX_POLYS, ParameterSet};
 use crate::stack::Bounds;
 
@@ -51,6 +52,8 @@ pub struct TrustConfig {
     pub marks: Marks,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[relay]`.
+    pub relay: RelayConfig,
     /// `[retrieval]`.
     pub retrieval: Retrieval,
     /// `[replacement]`.
@@ -73,6 +76,7 @@ impl Default for TrustConfig {
             policy: PolicyFiles::default(),
             marks: Marks::default(),
             limits: Limits::default(),
+            relay: RelayConfig::default(),
             retrieval: Retrieval::default(),
             replacement: Replacement::default(),
         }
@@ -316,6 +320,7 @@ impl TrustConfig {
     pub fn validate(&self) -> Result<(), Malformed> {
         self.layout().validate()?;
         self.marks.validate()?;
+        self.relay.validate()?;
         self.retrieval.validate()?;
         self.replacement.validate()?;
         let complain = |why: String| Err(Malformed::new("configuration", why));

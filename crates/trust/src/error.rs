@@ -167,7 +167,7 @@ pub(crate) mod refuse {
         ApiError::new(
             StatusCode::GONE,
             "gone",
-            "the bundle was placed anew meanwhile; nothing more of it is wanted",
+            "nothing more of this bundle is wanted: it was placed anew meanwhile, or a generation was sealed",
         )
     }
 

@@ -27,6 +27,7 @@ mod operate;
 pub mod policy;
 mod quota;
 mod refusals;
+mod relay;
 mod release;
 mod replacement;
 mod ring;

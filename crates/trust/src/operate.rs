@@ -84,9 +84,9 @@ impl Operator {
         rng: &mut impl CryptoRng,
     ) -> Result<(EnrolCode, Timestamp), TrustError> {
         let name = name.trim();
-        if !matches!(role, Role::Gateway | Role::Cloud) {
+        if !matches!(role, Role::Gateway | Role::Cloud | Role::Relay) {
             return Err(TrustError::Usage(format!(
-                "a {role} does not enrol; the role is gateway or cloud"
+                "a {role} does not enrol; the role is gateway, cloud or relay"
             )));
         }
         if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {

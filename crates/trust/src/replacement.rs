@@ -189,7 +189,8 @@ pub(crate) async fn put_fragment(
     Ok(())
 }
 
-/// Places a bundle anew, all of whose fragments are back; nothing if that was done before.
+/// Places a bundle anew, all of whose fragments are back; nothing if that was done before. What an errand brings is not
+/// wanted while the open generation is empty.
 pub(crate) async fn complete(
     trust: &Trust,
     party: &Party,
@@ -202,6 +203,14 @@ pub(crate) async fn complete(
         return Ok(());
     }
     refuse_expired(&granted, trust.store.now())?;
+    if granted.is_errand && generations::room(&mut *tx).await?.is_none() {
+        // Sealing came in between. An errand that began the next generation would have it sealed some time later, and
+        // others would come with it: an idle network would go on writing for ever.
+        give_back::remove(&mut tx, grant).await?;
+        tx.commit().await?;
+        remove_unwanted(trust, id).await?;
+        return Err(refuse::not_wanted().into());
+    }
     // Nobody removes fragments from here until the database says where they are needed.
     let storing = trust.cache.storing(id).await;
     let missing = trust.cache.missing(id, bundle.fragments).await?;

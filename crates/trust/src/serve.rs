@@ -30,6 +30,7 @@ use crate::init::issue_identity;
 use crate::mixer::Mixer;
 use crate::policy::Policy;
 use crate::refusals::{self, Refusals};
+use crate::relay::{self, Relay};
 use crate::replacement;
 use crate::store::{Store, bundles, generations, give_back, permits, stacks};
 
@@ -54,6 +55,8 @@ pub(crate) struct Trust {
     /// Manifests that are being read.
     pub(crate) manifests: UnderWay,
     pub(crate) refusals: Refusals,
+    /// Through whom gateways reach the cloud.
+    pub(crate) relay: Relay,
 }
 
 /// A trust service that listens.
@@ -136,6 +139,7 @@ impl Service {
             ),
             manifests: UnderWay::new(MANIFESTS_AT_ONCE),
             refusals: Refusals::default(),
+            relay: Relay::new(&config.relay),
             wake: Notify::new(),
             store,
             policy,
@@ -173,6 +177,13 @@ impl Service {
     /// Serves until `shutdown` is asked to stop, and returns when everything has finished.
     pub async fn run(self, shutdown: &Shutdown) {
         let serving = self.readiness.condition("serving");
+        let keys = relay::keep(
+            Arc::clone(&self.trust),
+            self.cloud.clone(),
+            self.readiness.clone(),
+            shutdown.token(),
+        );
+        shutdown.spawn("relay", keys);
         let mixer = Mixer::new(Arc::clone(&self.trust), self.cloud);
         shutdown.spawn("mixer", mixer.run(shutdown.token()));
         let tidy = tidy(Arc::clone(&self.trust), self.identity, shutdown.token());

@@ -7,17 +7,17 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use futures_util::TryStreamExt as _;
-use harpo_protocol::id::{GenerationId, PartyId};
+use harpo_protocol::id::GenerationId;
 use harpo_service::blobs::ByteStream;
-use harpo_service::http::{ApiError, Peer};
-use harpo_service::tls::Role;
+use harpo_service::http::ApiError;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{parse, require};
+use super::parse;
 use crate::Error;
 use crate::cloud::Cloud;
 use crate::events::Event;
+use crate::retrieval::Asker;
 use crate::sending::{self, Ended, PIECE_BYTES, Reader};
 use crate::store::{HintRecord, State as Stage};
 
@@ -40,11 +40,10 @@ enum Part {
 
 pub(super) async fn get(
     State(cloud): State<Arc<Cloud>>,
-    peer: Peer,
+    asker: Asker,
     Path(generation): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let pass = require(&peer, Role::Pass)?;
     let id = parse(&generation)?;
     let hint = match cloud
         .store
@@ -57,7 +56,7 @@ pub(super) async fn get(
     };
     let etag = format!("\"{}\"", hint.digest);
     let part = choose(&headers, &etag, hint.bytes);
-    Ok(send(&cloud, id, hint, &etag, part, (&peer, pass)).await?)
+    Ok(send(&cloud, id, hint, &etag, part, asker).await?)
 }
 
 async fn send(
@@ -66,7 +65,7 @@ async fn send(
     hint: HintRecord,
     etag: &str,
     part: Part,
-    (peer, pass): (&Peer, PartyId),
+    asker: Asker,
 ) -> Result<Response, Error> {
     let (status, range) = match part {
         Part::Whole => (StatusCode::OK, 0..hint.bytes),
@@ -89,8 +88,8 @@ async fn send(
         time: cloud.now(),
         generation: id,
         bytes: length,
-        peer: peer.addr(),
-        pass,
+        peer: asker.address,
+        pass: asker.pass,
     })?;
     let mut response = Response::new(body);
     *response.status_mut() = status;

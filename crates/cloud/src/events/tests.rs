@@ -6,7 +6,7 @@ fn examples() -> Vec<Event> {
     let time = Timestamp(7);
     let generation = GenerationId([1; 16]);
     let peer = "192.0.2.1:50000".parse().unwrap();
-    let pass = PartyId([3; 16]);
+    let pass = Some(PartyId([3; 16]));
     vec![
         Event::Write {
             time,

@@ -17,8 +17,8 @@ mod tests;
 #[derive(Debug)]
 pub(super) struct Guards {
     pub(super) place: Place,
-    /// Its pass and its ticket.
-    pub(super) _alone: (Entered<PartyId>, Entered<Nonce>),
+    /// Its pass, if it has one, and its ticket.
+    pub(super) _alone: (Option<Entered<PartyId>>, Entered<Nonce>),
 }
 
 /// The answers to the queries of one retrieval.

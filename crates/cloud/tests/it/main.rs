@@ -7,6 +7,7 @@ mod fair;
 mod figures;
 mod hostile;
 mod proofs;
+mod relayed;
 mod restart;
 mod resume;
 mod streams;

@@ -29,7 +29,7 @@ pub(crate) enum Cut {
 
 /// Stands before the cloud and passes on what comes, as a router does, until it is to break off.
 pub(crate) struct Line {
-    port: u16,
+    pub(crate) port: u16,
     cuts: Arc<Mutex<VecDeque<Cut>>>,
 }
 

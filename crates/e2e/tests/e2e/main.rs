@@ -12,6 +12,7 @@ mod killed;
 mod marked;
 mod peers;
 mod proxy;
+mod relayed;
 mod rogue;
 mod rounds;
 mod rules;

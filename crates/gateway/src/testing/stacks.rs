@@ -31,6 +31,7 @@ use harpo_protocol::stack::{Figures, SealedGeneration, StackDescriptor};
 use harpo_protocol::time::Timestamp;
 use harpo_protocol::wrap::{OpeningKey, SealingKey};
 use harpo_service::http::{ApiError, Json, Limits, Peer, Server};
+use harpo_service::shutdown::Shutdown;
 use harpo_service::tls::{ClientAuth, Identity, Subject, generate_key_and_csr, server_config};
 use http::StatusCode;
 use rand_chacha::ChaCha20Rng;
@@ -38,9 +39,12 @@ use rand_core::{Rng as _, SeedableRng as _};
 use tokio_util::sync::CancellationToken;
 
 use super::{Answer, BOUNDS, Desk, LASTING, LAYOUT, NOW, World, lock};
+use crate::consult::{Consult, Settings};
+use crate::hints::Hints;
 use crate::phantom::{self, Plan};
 use crate::seal::Sealer;
 use crate::spool::{Kind, Source as Sender, Spool};
+use crate::store::Store;
 
 /// Slots of a generation.
 pub(crate) const SLOTS: u32 = 256;
@@ -131,6 +135,28 @@ impl World {
         let router = cloud(world.desk.clone());
         tokio::spawn(async move { server.serve(router, CancellationToken::new()).await });
         (world, stacks)
+    }
+}
+
+impl World {
+    /// The gateway's consulting side, with the hints of all stacks.
+    pub(crate) async fn consult(&self) -> (Consult, Shutdown) {
+        let (party, trust) = self.gateway().await;
+        let store = Store::open(&self.data().join("gateway.db")).await.unwrap();
+        let hints = Arc::new(Hints::open(self.data().join("hints")).unwrap());
+        let settings = Settings {
+            cache: self.data().join("cache"),
+            cache_max: 1 << 30,
+            decision_lasts: Duration::from_secs(60),
+            failure_holdoff: Duration::from_secs(60),
+            retrievals_at_once: 1,
+            bounds: BOUNDS,
+        };
+        let shutdown = Shutdown::new();
+        let consult = Consult::new(party, trust, store, hints, settings, shutdown.clone());
+        let consult = consult.await.unwrap();
+        consult.refresh_hints().await.unwrap();
+        (consult, shutdown)
     }
 }
 

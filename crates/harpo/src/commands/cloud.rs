@@ -8,6 +8,8 @@ use harpo_cloud::config::{self, CloudConfig};
 use harpo_protocol::identity::EnrolCode;
 use harpo_service::clock::Clock;
 use harpo_service::files;
+use harpo_service::ohttp::ServerKeys;
+use harpo_service::random;
 use harpo_service::shutdown::Shutdown;
 use harpo_service::telemetry;
 use zeroize::Zeroizing;
@@ -32,6 +34,12 @@ pub(crate) enum Cloud {
         #[arg(long = "server-name", value_name = "NAME", default_values = ["localhost", "127.0.0.1"])]
         server_names: Vec<String>,
     },
+    /// Make a new key for what comes through the relay; start the cloud again to use it
+    NewKey {
+        /// Folder made by `init`
+        #[arg(long)]
+        dir: PathBuf,
+    },
     /// Serve until SIGTERM
     Serve {
         /// Folder made by `init`
@@ -49,6 +57,7 @@ impl Cloud {
                 code,
                 server_names,
             } => init(&dir, &trust, &code.read()?, server_names).await,
+            Self::NewKey { dir } => new_key(&dir),
             Self::Serve { dir } => serve(&dir).await,
         }
     }
@@ -68,6 +77,16 @@ async fn init(dir: &Path, trust: &str, code: &EnrolCode, server_names: Vec<Strin
     harpo_cloud::enrol::enrol(&defaults, &code, trust, server_names, &Clock::system()).await?;
     files::write_durable(&file, config::template().as_bytes(), 0o600)?;
     eprintln!("enrolled; next: harpo cloud serve --dir {}", dir.display());
+    Ok(())
+}
+
+fn new_key(dir: &Path) -> Result<()> {
+    let mut config = CloudConfig::load(&dir.join(FILE))?;
+    config.data_dir = dir.join(&config.data_dir);
+    ServerKeys::renew(&config.relay_keys_file(), &mut random::system())?;
+    eprintln!(
+        "made; start the cloud again: it tells trust the new key, and accepts the one before as well"
+    );
     Ok(())
 }
 

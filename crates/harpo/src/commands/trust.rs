@@ -141,6 +141,8 @@ pub(crate) enum Joining {
     Cloud,
     /// A hospital
     Gateway,
+    /// Carries hospitals' requests to the provider
+    Relay,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -233,6 +235,7 @@ async fn enrol(dir: &Dir, role: Joining, name: &str) -> Result<()> {
     let role = match role {
         Joining::Cloud => Role::Cloud,
         Joining::Gateway => Role::Gateway,
+        Joining::Relay => Role::Relay,
     };
     let (code, expires) = dir
         .operator()

@@ -226,15 +226,11 @@ impl Request {
             inner = inner.headers(HeaderMap::from_iter([(header::CONTENT_TYPE, kind)]));
         }
         let answer = inner.send().await.map_err(|error| failure(&base, error))?;
-        let status = answer.status();
         let response = Response {
             base,
             inner: answer,
         };
-        if status.is_success() {
-            return Ok(response);
-        }
-        Err(response.into_refusal().await)
+        response.if_success().await
     }
 
     /// Sends it and reads an answer in JSON of at most `limit` bytes.
@@ -262,6 +258,22 @@ pub struct Response {
 }
 
 impl Response {
+    /// An answer that came by another way than a connection of its own.
+    pub(crate) fn assembled(base: &str, answer: http::Response<reqwest::Body>) -> Self {
+        Self {
+            base: base.to_owned(),
+            inner: answer.into(),
+        }
+    }
+
+    /// The answer, if it says success (2xx).
+    pub(crate) async fn if_success(self) -> Result<Self, ClientError> {
+        match self.status().is_success() {
+            true => Ok(self),
+            false => Err(self.into_refusal().await),
+        }
+    }
+
     /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> StatusCode {

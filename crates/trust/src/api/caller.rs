@@ -30,7 +30,7 @@ impl Audience for Gateways {
 pub(super) struct Members;
 
 impl Audience for Members {
-    const ROLES: &'static [Role] = &[Role::Gateway, Role::Cloud];
+    const ROLES: &'static [Role] = &[Role::Gateway, Role::Cloud, Role::Relay];
 }
 
 /// The enrolled party behind a connection, of the right role and not revoked.

@@ -54,6 +54,7 @@ pub(super) async fn info(
     State(trust): State<Arc<Trust>>,
     _: Enrolled,
 ) -> Result<Json<Signed<TrustInfo>>, ApiError> {
+    let relay = trust.relay.info()?;
     Ok(Json(trust.store.signing.sign(&TrustInfo {
         sealing_key: trust.opening.sealing_key(),
         layout: trust.config.layout(),
@@ -62,6 +63,6 @@ pub(super) async fn info(
         unmarked_modalities: trust.config.marks.unmarked_modalities.clone(),
         rounds: trust.config.retrieval.rule(),
         at_once_for: trust.config.retrieval.at_once_for.clone(),
-        relay: None,
+        relay,
     })))
 }

@@ -141,6 +141,15 @@ pub(crate) async fn candidates(
         .collect()
 }
 
+/// The grant is no more.
+pub(crate) async fn remove(tx: &mut SqliteConnection, nonce: Nonce) -> Result<(), TrustError> {
+    sqlx::query("DELETE FROM give_back WHERE nonce = ?")
+        .bind(nonce.0.as_slice())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 /// What was given back under them and not completed is wanted no more.
 pub(crate) async fn remove_expired(
     tx: &mut SqliteConnection,

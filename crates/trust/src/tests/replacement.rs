@@ -415,6 +415,39 @@ async fn errands_stay_within_their_share_and_need_something_new() {
 }
 
 #[tokio::test]
+async fn an_errand_does_not_begin_a_generation() {
+    let mut network = Network::with(ROUNDS).await;
+    let (mut a, mut b) = (network.gateway("A").await, network.gateway("B").await);
+    let (old, new) = sealed_and_open(&mut network, &a, 2).await;
+    let (errand, _) = errand(&network, &b).await;
+    give_all(&b, &old, errand.grant).await;
+    network.seal().await;
+    assert_eq!(code(complete(&b, old.id, errand.grant).await), "gone");
+    assert_eq!(code(complete(&b, old.id, errand.grant).await), "rejected");
+    assert!(network.trust.cache.bundles().unwrap().is_empty());
+    let reader = access(&a, old.id).await;
+    assert!(matches!(reader.source, Source::Stack { .. }));
+
+    // Idle, it writes nothing more.
+    let written = network.cloud.arrivals().len();
+    for _ in 0..3 {
+        network.clock.advance(25 * HOUR);
+        a.reconnect(&network);
+        b.reconnect(&network);
+        assert!(round(&b).await.errand.is_none());
+        network.mix().await;
+    }
+    assert_eq!(network.cloud.arrivals().len(), written);
+    // What was read begins one.
+    let grant = access(&a, new.id).await.grant;
+    give_all(&a, &new, grant).await;
+    complete(&a, new.id, grant).await.unwrap();
+    network.clock.advance(HOUR);
+    b.reconnect(&network);
+    assert!(round(&b).await.errand.is_some());
+}
+
+#[tokio::test]
 async fn a_network_without_errands_gives_none_and_what_was_read_may_stay() {
     let extra = format!("{ROUNDS}[replacement]\nafter_read = false\nold_share = 0.0");
     let mut network = Network::with(&extra).await;

@@ -65,7 +65,7 @@ fn answers(limits: Limits) -> (Answers, Watch) {
         limits,
         guards: Guards {
             place: gate.place(&stack, 2, scanner.pace()).unwrap(),
-            _alone: (gate.pass(PASS).unwrap(), gate.nonce(TICKET).unwrap()),
+            _alone: (Some(gate.pass(PASS).unwrap()), gate.nonce(TICKET).unwrap()),
         },
     };
     let watch = Watch {

@@ -306,3 +306,56 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use harpo_service::random;
+
+    use super::*;
+
+    const RULE: Rule = Rule {
+        seconds: 60,
+        queries: 8,
+    };
+
+    #[test]
+    fn each_round_has_one_moment_and_what_has_passed_is_left_out() {
+        let mut rng = random::system();
+        let start = Timestamp(1_800_000_000_500);
+        let first = RULE.number(start) + 1;
+        let mut course = Course::default();
+        // The round of the start may have been spent.
+        let mut now = start;
+        for number in first..first + 100 {
+            let drawn = course.draw(RULE, now, &mut rng);
+            assert_eq!((RULE.number(drawn.moment), drawn.skipped), (number, 0));
+            now = drawn.moment;
+        }
+        // A retrieval that ends when its successors are over.
+        let late = RULE.begins(first + 103);
+        let drawn = course.draw(RULE, late, &mut rng);
+        assert_eq!((RULE.number(drawn.moment), drawn.skipped), (first + 103, 3));
+        // And one that ends within the next round: it is made if its moment is still to come, and never twice.
+        let half = RULE.begins(first + 104).after(Duration::from_secs(30));
+        let drawn = course.draw(RULE, half, &mut rng);
+        assert!(drawn.moment >= half);
+        assert_eq!(RULE.number(drawn.moment), first + 104 + drawn.skipped);
+        let next = course.draw(RULE, drawn.moment, &mut rng);
+        assert!(RULE.number(next.moment) > RULE.number(drawn.moment));
+    }
+
+    #[test]
+    fn another_rule_and_a_clock_that_is_set_back_begin_anew() {
+        let mut rng = random::system();
+        let mut course = Course::default();
+        let now = Timestamp(1_800_000_000_000);
+        course.draw(RULE, now, &mut rng);
+        let quick = Rule { seconds: 1, ..RULE };
+        let drawn = course.draw(quick, now, &mut rng);
+        assert_eq!(quick.number(drawn.moment), quick.number(now) + 1);
+        assert_eq!(drawn.skipped, 0);
+        let before = Timestamp(now.0 - 3_600_000);
+        let drawn = course.draw(quick, before, &mut rng);
+        assert_eq!(quick.number(drawn.moment), quick.number(before) + 1);
+    }
+}

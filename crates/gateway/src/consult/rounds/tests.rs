@@ -6,12 +6,10 @@ use harpo_protocol::rounds::stack_of;
 use harpo_service::shutdown::Shutdown;
 use tokio_util::sync::CancellationToken;
 
-use super::super::{Consult, Settings};
+use super::super::Consult;
 use super::*;
-use crate::hints::Hints;
-use crate::store::Store;
 use crate::testing::stacks::{Seen, Stacks};
-use crate::testing::{BOUNDS, World, lock};
+use crate::testing::{World, lock};
 
 const RULE: Rule = Rule {
     seconds: 60,
@@ -36,21 +34,7 @@ struct Scene {
 impl Scene {
     async fn new(rule: Option<Rule>) -> Self {
         let (world, stacks) = World::with_stacks(rule).await;
-        let (party, trust) = world.gateway().await;
-        let store = Store::open(&world.data().join("gateway.db")).await.unwrap();
-        let hints = Arc::new(Hints::open(world.data().join("hints")).unwrap());
-        let settings = Settings {
-            cache: world.data().join("cache"),
-            cache_max: 1 << 30,
-            decision_lasts: Duration::from_secs(60),
-            failure_holdoff: Duration::from_secs(60),
-            retrievals_at_once: 1,
-            bounds: BOUNDS,
-        };
-        let shutdown = Shutdown::new();
-        let consult = Consult::new(party, trust, store, hints, settings, shutdown.clone());
-        let consult = consult.await.unwrap();
-        consult.refresh_hints().await.unwrap();
+        let (consult, shutdown) = world.consult().await;
         Self {
             world,
             stacks,
@@ -500,6 +484,51 @@ async fn without_a_rule_everything_is_at_once() {
         .collect();
     assert!(given == stored.fragments);
     assert_eq!(scene.consult.rounds().status(), None);
+}
+
+/// As anybody would, whatever is wanted.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_hints_rounds_are_left_out_and_nothing_is_lost() {
+    let scene = Scene::with_rounds().await;
+    for hint in std::fs::read_dir(scene.world.data().join("hints")).unwrap() {
+        std::fs::remove_file(hint.unwrap().path()).unwrap();
+    }
+    let who = requester(Purpose::Treat);
+    let (bundle, _) = scene.stacks.bundle(1);
+    assert!(!scene.asked(&who, 1).await);
+    scene.waits(bundle).await;
+    for _ in 0..3 {
+        scene.round().await;
+    }
+    assert_eq!(scene.counts().skipped, 3);
+    assert!(scene.stacks.seen().is_empty());
+    scene.consult.refresh_hints().await.unwrap();
+    scene.read(&who, 1).await;
+    assert_eq!(scene.counts().failed, 0);
+}
+
+/// A network gets a rule, and loses it again, while its gateways run.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rule_may_change() {
+    let scene = Scene::new(None).await;
+    let rounds = scene.consult.clone().keep_rounds(scene.shutdown.token());
+    scene.shutdown.spawn("rounds", rounds);
+    let scene = &scene;
+    let minutes = |rule: bool| {
+        until(move || {
+            scene.world.clock.advance(Duration::from_secs(61));
+            (scene.consult.rounds().status().is_some() == rule).then_some(())
+        })
+    };
+    *lock(&scene.stacks.rule) = Some(RULE);
+    minutes(true).await;
+    until(|| {
+        scene.world.clock.advance(Duration::from_secs(1));
+        (!scene.stacks.seen().is_empty()).then_some(())
+    })
+    .await;
+    *lock(&scene.stacks.rule) = None;
+    minutes(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
