@@ -239,8 +239,14 @@ impl World<'_, '_> {
         }
         let bundle = want.bundle;
         if want.why == Why::Errand {
-            self.summary.brought_back += 1;
             self.errand_over(name);
+            if self.trust.is_empty() {
+                // An errand does not begin a generation.
+                self.summary.errands_refused += 1;
+                self.trust.set_returning(bundle, false);
+                return Ok(());
+            }
+            self.summary.brought_back += 1;
             return self.placed_again(bundle, Placing::Errand, now);
         }
         self.summary.given_back += 1;

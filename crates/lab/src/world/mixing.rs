@@ -11,7 +11,7 @@ const BATCH: usize = 16;
 
 impl World<'_, '_> {
     pub(super) fn deposited(&mut self, bundle: u32, now: Timestamp) -> Result<(), WorldError> {
-        let fragments = self.traffic.deposits[bundle as usize].fragments;
+        let fragments = self.fragments(bundle);
         let coming = Coming {
             bundle,
             fragments,
@@ -34,7 +34,7 @@ impl World<'_, '_> {
             self.agenda
                 .put(now.after(RETIRE_AFTER), What::Retire(stack as u32));
         }
-        let fragments = self.traffic.deposits[bundle as usize].fragments;
+        let fragments = self.fragments(bundle);
         let coming = Coming {
             bundle,
             fragments,
@@ -43,6 +43,15 @@ impl World<'_, '_> {
         self.trust
             .place(coming, now, &mut self.agenda, &mut self.rng)?;
         Ok(())
+    }
+
+    /// Fragments that are placed: in the positive control only whole slots, so that each slot is of one patient.
+    fn fragments(&self, bundle: u32) -> u32 {
+        let fragments = self.traffic.deposits[bundle as usize].fragments;
+        match self.settings.leak {
+            true => fragments.next_multiple_of(self.settings.trust.layout().cells_per_slot.into()),
+            false => fragments,
+        }
     }
 
     /// Whether a generation is sealed for its age.

@@ -41,6 +41,8 @@ pub struct Summary {
     pub errands: u64,
     /// … and not finished in time.
     pub errands_expired: u64,
+    /// … and finished, but not wanted while the open generation was empty.
+    pub errands_refused: u64,
     /// Bundles placed again after they were read.
     pub given_back: u64,
     /// Bundles placed again by errands.

@@ -236,6 +236,12 @@ impl Trust {
         self.generations.len() as u32 - 1
     }
 
+    /// Whether the open generation is.
+    pub(super) fn is_empty(&self) -> bool {
+        let open = self.generations.last();
+        open.is_none_or(|open| open.state.first_deposit().is_none())
+    }
+
     /// The open generation.
     pub(super) fn last(&mut self) -> &mut Generation {
         let number = self.number() as usize;
