@@ -55,13 +55,20 @@ pub enum Game {
     RetrievalOriginConsults,
     /// (v) A retrieval that brought something: of this bundle? The attacker knows when each bundle was deposited and
     /// where it was written first. No: what another retrieval within three hours brought, so that recency alone scores
-    /// 0.5. Besides: which of 100 bundles that could be read by then?
+    /// 0.5. Besides: which of 100 bundles that could be read by then? Where rounds name the stack beforehand, for
+    /// everybody alike, the stack is no news of the log: the other retrieval is of the same stack, and who guesses from
+    /// priors knows the stack too.
     RetrievalTarget,
+    /// (v) The same for readers and what was asked for ahead: no errands.
+    RetrievalTargetConsults,
+    /// (v) The same, whatever stack the other retrieval is of, and the guess from priors knows ages alone: what a stack
+    /// tells whoever knows that this retrieval brought something.
+    RetrievalTargetAnyStack,
 }
 
 impl Game {
     /// Every game.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::UploadsWithinEpoch,
         Self::UploadsWholeLog,
         Self::UploadsOfOneStudy,
@@ -75,6 +82,8 @@ impl Game {
         Self::RetrievalOrigin,
         Self::RetrievalOriginConsults,
         Self::RetrievalTarget,
+        Self::RetrievalTargetConsults,
+        Self::RetrievalTargetAnyStack,
     ];
 
     /// Its number of the five.
@@ -91,7 +100,9 @@ impl Game {
             | Self::RetrievalsUnmatched => "ii",
             Self::UploadOriginWithinEpoch | Self::UploadOrigin => "iii",
             Self::RetrievalOrigin | Self::RetrievalOriginConsults => "iv",
-            Self::RetrievalTarget => "v",
+            Self::RetrievalTarget
+            | Self::RetrievalTargetConsults
+            | Self::RetrievalTargetAnyStack => "v",
         }
     }
 
@@ -114,11 +125,13 @@ impl Game {
             Self::RetrievalOrigin => "hospital of a retrieval",
             Self::RetrievalOriginConsults => "hospital of a consultation",
             Self::RetrievalTarget => "bundle of a retrieval",
+            Self::RetrievalTargetConsults => "bundle of a consultation",
+            Self::RetrievalTargetAnyStack => "bundle of a retrieval, the stack being news",
         }
     }
 
     /// Whether the product promises 0.50 here (docs/threat-model.md). The others are for context: they measure what an
-    /// exponential delay leaks by nature, or what episodes of care tell without any log.
+    /// exponential delay leaks by nature, or what a question tells before the log is read.
     #[must_use]
     pub fn promised(self) -> bool {
         !matches!(
@@ -127,6 +140,7 @@ impl Game {
                 | Self::UploadsOfOneStudy
                 | Self::UploadsOfDifferentStudies
                 | Self::RetrievalsUnmatched
+                | Self::RetrievalTargetAnyStack
         )
     }
 
@@ -146,6 +160,12 @@ impl Game {
     #[must_use]
     pub fn pairs_retrievals(self) -> bool {
         self.numeral() == "ii"
+    }
+
+    /// Whether a bundle is.
+    #[must_use]
+    pub fn asks_target(self) -> bool {
+        self.numeral() == "v"
     }
 
     /// Whether a hospital is.

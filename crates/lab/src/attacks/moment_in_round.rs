@@ -22,7 +22,7 @@ impl Attack for MomentInRound {
     }
 
     fn plays(&self, game: Game) -> bool {
-        game != Game::RetrievalTarget
+        !game.asks_target()
     }
 
     fn prepare<'a>(

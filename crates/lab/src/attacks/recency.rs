@@ -19,7 +19,7 @@ impl Attack for Recency {
     }
 
     fn plays(&self, game: Game) -> bool {
-        game == Game::RetrievalTarget
+        game.asks_target()
     }
 
     fn prepare<'a>(

@@ -19,7 +19,7 @@ impl Attack for SameAccount {
     }
 
     fn plays(&self, game: Game) -> bool {
-        game != Game::RetrievalTarget
+        !game.asks_target()
     }
 
     fn prepare<'a>(&self, _: Game, _: &Practice<'_>, seen: Seen<'a>) -> Box<dyn Scorer + 'a> {

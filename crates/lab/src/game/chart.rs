@@ -66,6 +66,10 @@ pub(super) struct Chart<'a> {
     pub(super) consults: Vec<u32>,
     /// When a bundle could first be read from the cloud.
     pub(super) readable: Vec<Option<Timestamp>>,
+    /// The length of a round, or of the minute that retrievals are matched in.
+    pub(super) round_millis: u64,
+    /// Whether rounds name the stack beforehand, for everybody alike.
+    pub(super) scheduled: bool,
     /// Numbers of patients.
     patients: u32,
 }
@@ -75,7 +79,8 @@ const ONE_ACT_MILLIS: u64 = 10_000;
 const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
 
 impl<'a> Chart<'a> {
-    pub(super) fn of(record: &'a Record) -> Self {
+    pub(super) fn of(record: &'a Record, round_seconds: u32) -> Self {
+        let round_millis = u64::from(round_seconds.max(1)) * 1000;
         let patient = |bundle: u32| record.truth.bundles[bundle as usize].patient;
         let (mut by_epoch, mut by_patient, mut by_bundle) = (Vec::new(), Vec::new(), Vec::new());
         let mut filled = Vec::new();
@@ -114,6 +119,8 @@ impl<'a> Chart<'a> {
             brought,
             consults,
             readable,
+            round_millis,
+            scheduled: scheduled(record, round_millis),
             patients: record
                 .truth
                 .bundles
@@ -203,4 +210,17 @@ fn readable(record: &Record, uploads_of_bundle: &Groups) -> Vec<Option<Timestamp
             }
         })
         .collect()
+}
+
+/// Whether nearly all rounds have the same number of retrievals, all of one stack: so many are no chance. The others are
+/// those that a generation was sealed in, or the first and last.
+fn scheduled(record: &Record, round_millis: u64) -> bool {
+    const NEARLY: f64 = 0.95;
+    let fetches = &record.view.fetches;
+    let rounds = || fetches.chunk_by(|a, b| a.time.0 / round_millis == b.time.0 / round_millis);
+    let most = rounds().map(<[_]>::len).max().unwrap_or(0);
+    let regular = |round: &&[crate::record::Fetch]| {
+        round.len() == most && round.iter().all(|fetch| fetch.stack == round[0].stack)
+    };
+    most > 1 && rounds().filter(regular).count() as f64 >= NEARLY * rounds().count() as f64
 }

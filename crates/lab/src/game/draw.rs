@@ -25,6 +25,8 @@ pub struct Questions {
     pub identifications: Vec<Identification>,
     /// For questions of origin, how often each hospital is right.
     pub hospitals: Vec<f64>,
+    /// For questions of targets, whether the stack was known before the log was read.
+    pub stack_known: bool,
 }
 
 /// Which of these? One is right.
@@ -56,13 +58,13 @@ pub fn draw(
     round_seconds: u32,
     seed: u64,
 ) -> Vec<Questions> {
-    let chart = Chart::of(record);
+    let chart = Chart::of(record, round_seconds);
     games
         .iter()
         .map(|&game| {
             let mut drawer = Drawer {
                 chart: &chart,
-                round_millis: u64::from(round_seconds.max(1)) * 1000,
+                round_millis: chart.round_millis,
                 rng: ChaCha20Rng::seed_from_u64(seed ^ ((game as u64 + 1) << 48)),
             };
             drawer.questions(game, pairs, identifications)
@@ -104,6 +106,7 @@ impl Drawer<'_> {
         if game.asks_origin() {
             drawn.hospitals = self.shares(game, &subjects);
         }
+        drawn.stack_known = self.chart.scheduled && game != Game::RetrievalTargetAnyStack;
         if game.identifies() && !subjects.is_empty() {
             for _ in 0..identifications {
                 let subject = self.one(&subjects);
@@ -124,7 +127,7 @@ impl Drawer<'_> {
             _ if game.pairs_retrievals() => chart.fetches_of_patient.keys_with(2),
             Game::UploadOriginWithinEpoch | Game::UploadOrigin => chart.filled.clone(),
             Game::RetrievalOrigin => (0..chart.record.view.fetches.len() as u32).collect(),
-            Game::RetrievalOriginConsults => chart.consults.clone(),
+            Game::RetrievalOriginConsults | Game::RetrievalTargetConsults => chart.consults.clone(),
             _ => chart.brought.clone(),
         }
     }
@@ -134,7 +137,7 @@ impl Drawer<'_> {
             _ if game.pairs_uploads() => self.uploads(game, subject),
             _ if game.pairs_retrievals() => self.retrievals(game, subject),
             _ if game.asks_origin() => self.origin(game, subject as usize, subjects),
-            _ => self.target(subject as usize),
+            _ => self.target(game, subject as usize, subjects),
         }
     }
 
@@ -247,11 +250,13 @@ impl Drawer<'_> {
         } else {
             subjects
         };
-        let wrong = (0..TRIES).find_map(|_| {
-            let other = self.one(others) as usize;
-            let drawn = self.hospital(game, other)?;
-            (drawn != right && !self.involved(game, item, drawn)).then_some(drawn)
-        })?;
+        // Both change places with equal chance, or the wrong ones would be smaller hospitals than the right ones: a pair
+        // that does not fit either way is given up whole.
+        let other = self.one(others) as usize;
+        let wrong = self.hospital(game, other)?;
+        if self.involved(game, item, wrong) || self.involved(game, other, right) {
+            return None;
+        }
         let ask = origin_question(game, item);
         let (patient, period) = if game.numeral() == "iii" {
             (chart.patient(chart.written(item)[0]), chart.epoch(item))
@@ -283,14 +288,16 @@ impl Drawer<'_> {
         (!written.is_empty()).then(|| truth.bundles[self.one(written) as usize].hospital)
     }
 
-    /// Whether an upload holds anything of a hospital.
+    /// Whether an upload holds anything of a hospital, or a retrieval is by it.
     fn involved(&self, game: Game, item: usize, hospital: u16) -> bool {
         let truth = &self.chart.record.truth;
-        game.numeral() == "iii"
-            && truth.uploads[item]
-                .bundles
-                .iter()
-                .any(|&of| truth.bundles[of as usize].hospital == hospital)
+        if game.numeral() == "iv" {
+            return truth.fetches[item].hospital == hospital;
+        }
+        let written = truth.uploads[item].bundles.iter();
+        written
+            .map(|&of| truth.bundles[of as usize].hospital)
+            .any(|of| of == hospital)
     }
 
     /// How often each hospital is right.
@@ -310,23 +317,22 @@ impl Drawer<'_> {
         counts.iter().map(|count| count / all.max(1.0)).collect()
     }
 
-    fn target(&mut self, a: usize) -> Option<Pair> {
+    fn target(&mut self, game: Game, a: usize, subjects: &[u32]) -> Option<Pair> {
         let chart = self.chart;
-        let time = chart.record.view.fetches[a].time;
-        let right = self.eligible_of(a, a)?;
         let fetches = &chart.record.view.fetches;
+        let (time, stack) = (fetches[a].time.0, fetches[a].stack);
+        let right = self.eligible_of(a, a)?;
         let near = NEAR.as_millis() as u64;
-        let from = chart
-            .brought
-            .partition_point(|&of| fetches[of as usize].time.0 + near < time.0);
-        let to = chart
-            .brought
-            .partition_point(|&of| fetches[of as usize].time.0 <= time.0 + near);
-        let wrong = (0..TRIES).find_map(|_| {
-            let other = self.one(&chart.brought[from..to]) as usize;
-            self.eligible_of(other, a)
-                .filter(|bundle| !chart.read(a).contains(bundle))
+        let from = subjects.partition_point(|&of| fetches[of as usize].time.0 + near < time);
+        let to = subjects.partition_point(|&of| fetches[of as usize].time.0 <= time + near);
+        let any = game == Game::RetrievalTargetAnyStack || !chart.scheduled;
+        let other = find(&subjects[from..to], &mut self.rng, |other| {
+            any || fetches[other].stack == stack
         })?;
+        let wrong = self.eligible_of(other, a)?;
+        if chart.read(a).contains(&wrong) || chart.read(other).contains(&right) {
+            return None;
+        }
         let [yes, no] = [Trial::RetrievalOf(a, right), Trial::RetrievalOf(a, wrong)];
         Some(Pair {
             yes,
