@@ -212,15 +212,17 @@ fn readable(record: &Record, uploads_of_bundle: &Groups) -> Vec<Option<Timestamp
         .collect()
 }
 
-/// Whether nearly all rounds have the same number of retrievals, all of one stack: so many are no chance. The others are
-/// those that a generation was sealed in, or the first and last.
+/// Whether nearly all rounds have the same number of retrievals, nearly always of one stack: so many are no chance. The
+/// others are those that something was sealed or read at once in, and the first and last.
 fn scheduled(record: &Record, round_millis: u64) -> bool {
     const NEARLY: f64 = 0.95;
     let fetches = &record.view.fetches;
     let rounds = || fetches.chunk_by(|a, b| a.time.0 / round_millis == b.time.0 / round_millis);
-    let most = rounds().map(<[_]>::len).max().unwrap_or(0);
+    let mut lengths: Vec<usize> = rounds().map(<[_]>::len).collect();
+    lengths.sort_unstable();
+    let usual = lengths.get(lengths.len() / 2).copied().unwrap_or(0);
     let regular = |round: &&[crate::record::Fetch]| {
-        round.len() == most && round.iter().all(|fetch| fetch.stack == round[0].stack)
+        round.len() == usual && round.iter().all(|fetch| fetch.stack == round[0].stack)
     };
-    most > 1 && rounds().filter(regular).count() as f64 >= NEARLY * rounds().count() as f64
+    usual > 1 && rounds().filter(regular).count() as f64 >= NEARLY * lengths.len() as f64
 }

@@ -330,7 +330,9 @@ impl Drawer<'_> {
             any || fetches[other].stack == stack
         })?;
         let wrong = self.eligible_of(other, a)?;
-        if chart.read(a).contains(&wrong) || chart.read(other).contains(&right) {
+        // As with origins: whatever fits one way must fit the other, or the wrong ones would be older.
+        let known = chart.read(a).contains(&wrong) || chart.read(other).contains(&right);
+        if known || !self.eligible(right, other) {
             return None;
         }
         let [yes, no] = [Trial::RetrievalOf(a, right), Trial::RetrievalOf(a, wrong)];
