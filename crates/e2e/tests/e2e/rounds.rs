@@ -16,12 +16,14 @@ use crate::sent::Sent;
 const QUERIES: u64 = 2;
 
 const ROUNDS: Changes = Changes {
+    relay: false,
     trust: "[retrieval]\nschedule = 'rounds'\nround_seconds = 1\nqueries = 2\n",
     cloud: "",
     gateway: "",
 };
 
 const GIVE_BACK: Changes = Changes {
+    relay: false,
     trust: "[replacement]\nafter_read = true\n",
     cloud: "",
     gateway: "",
