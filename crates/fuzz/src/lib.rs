@@ -11,6 +11,7 @@
     reason = "a target tells that a property failed by panicking"
 )]
 
+mod capsule;
 mod certificates;
 mod content;
 mod messages;
@@ -22,6 +23,7 @@ mod sealed;
 mod seeds;
 mod text;
 
+pub use capsule::capsule;
 pub use certificates::{certificate, certificate_request};
 pub use content::plane;
 pub use messages::{message, signed, stack};
@@ -62,6 +64,7 @@ pub type Target = fn(&[u8]) -> Outcome;
 /// All targets by name.
 pub const TARGETS: &[(&str, Target)] = &[
     ("answer", answer),
+    ("capsule", capsule),
     ("cell", cell),
     ("certificate", certificate),
     ("certificate_request", certificate_request),

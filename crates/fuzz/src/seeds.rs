@@ -5,7 +5,7 @@ use harpo_protocol::fragment;
 use harpo_protocol::pack::Writer;
 use harpo_protocol::retrieval::head;
 
-use crate::{certificates, content, ring, samples, sealed};
+use crate::{capsule, certificates, content, ring, samples, sealed};
 
 /// One input.
 pub struct Seed {
@@ -60,6 +60,9 @@ pub fn seeds() -> Vec<Seed> {
         add("text", name, text.as_bytes().to_vec());
     }
     sealed_seeds(&mut add);
+    for (name, bytes) in capsule::seeds() {
+        add("capsule", name, bytes);
+    }
     for (target, name, bytes) in certificates::seeds() {
         add(target, name, bytes);
     }
