@@ -200,7 +200,7 @@ fn a_relay_that_breaks_or_is_killed_costs_no_ticket_and_no_byte() {
     assert!(last["resumed"].as_u64().unwrap() >= 1, "{last}");
 }
 
-/// A line that passes on so many bytes of its first connection's answer, says so, and waits.
+/// A line that passes on so many bytes of its first connection's answer, says so, waits, and breaks.
 struct Held {
     port: u16,
     reached: mpsc::Receiver<()>,
@@ -254,6 +254,8 @@ fn pass_back(
         {
             reach.send(()).unwrap();
             let _ = released.recv();
+            // What the system still has of it would come from nobody.
+            break;
         }
     }
     let _ = client.shutdown(std::net::Shutdown::Both);
