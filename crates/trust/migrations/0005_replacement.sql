@@ -26,3 +26,7 @@ CREATE TABLE round (
 -- retired generation is gone.
 ALTER TABLE stack ADD COLUMN emptied INTEGER;
 ALTER TABLE generation ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;
+
+-- Errands are drawn from all bundles of a stack, by their lengths.
+DROP INDEX bundle_generation;
+CREATE INDEX bundle_generation ON bundle (generation, state, id, length(fragments));

@@ -64,6 +64,10 @@ pub(crate) async fn errand(
         brought,
         under_way: give_back::errand_slots(&mut *tx, now).await?,
     };
+    // Most often there is none: the candidates need not be listed.
+    if !rule.allows(room.slots, room.brought, room.under_way, 1) {
+        return Ok(None);
+    }
     let cells = u32::from(trust.config.layout().cells_per_slot);
     let candidates: Vec<_> = give_back::candidates(&mut *tx, stack, now)
         .await?

@@ -4,6 +4,7 @@ mod audit;
 mod cloud;
 mod deposits;
 mod enrolment;
+mod errands;
 mod figures;
 mod kills;
 mod limits;
