@@ -39,7 +39,7 @@ fn retrieval(seconds: u64, queries: u32, pass: u8) -> Event {
         bytes_up: 100,
         bytes_down: u64::from(queries) * 1000,
         peer: SocketAddr::from(([192, 0, 2, pass], 4000)),
-        pass: PartyId([pass; 16]),
+        pass: (pass != 0).then_some(PartyId([pass; 16])),
     }
 }
 
