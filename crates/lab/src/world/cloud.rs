@@ -12,7 +12,6 @@ use harpo_protocol::stack::Figures;
 use harpo_protocol::time::Timestamp;
 use rand_core::{CryptoRng, Rng};
 
-use super::recorder::Pass;
 use super::{Recorder, Settings, WorldError};
 use crate::record::{Read, Record, Truth, Written};
 
@@ -202,8 +201,9 @@ impl<'a> Cloud<'a> {
         })
     }
 
-    /// A connection's address, and the pass that was made for it: each connection has one of its own.
-    fn party<P: Pass>(&self, hospital: u16, rng: &mut impl Rng) -> (SocketAddr, P) {
+    /// A connection's address, and the pass that was made for it: each connection has one of its own, but those of a
+    /// relay have none.
+    fn party(&self, hospital: u16, rng: &mut impl Rng) -> (SocketAddr, Option<PartyId>) {
         let [high, low] = if self.relay {
             [0, 1]
         } else {
@@ -216,7 +216,7 @@ impl<'a> Cloud<'a> {
             rng.fill_bytes(&mut name.0);
             name
         });
-        (SocketAddr::new(address, port), P::new(pass))
+        (SocketAddr::new(address, port), pass)
     }
 }
 

@@ -168,36 +168,10 @@ impl<'a> Recorder<'a> {
 
     /// Behind a relay there is no pass, and the address is the relay's for everybody. An address counts without its
     /// port, which is another for each connection.
-    fn party(&mut self, peer: SocketAddr, pass: impl Pass) -> (Option<u32>, Option<u32>) {
-        let Some(pass) = pass.party() else {
+    fn party(&mut self, peer: SocketAddr, pass: Option<PartyId>) -> (Option<u32>, Option<u32>) {
+        let Some(pass) = pass else {
             return (None, None);
         };
         (Some(self.peers.of(peer.ip())), Some(self.passes.of(pass)))
-    }
-}
-
-/// A pass as events have it: none through a relay.
-pub(super) trait Pass: Copy {
-    fn new(party: Option<PartyId>) -> Self;
-    fn party(self) -> Option<PartyId>;
-}
-
-impl Pass for Option<PartyId> {
-    fn new(party: Option<PartyId>) -> Self {
-        party
-    }
-
-    fn party(self) -> Option<PartyId> {
-        self
-    }
-}
-
-impl Pass for PartyId {
-    fn new(party: Option<PartyId>) -> Self {
-        party.unwrap_or(Self([0; 16]))
-    }
-
-    fn party(self) -> Option<PartyId> {
-        (self != Self([0; 16])).then_some(self)
     }
 }
