@@ -45,9 +45,9 @@ pub struct CloudClient(Way);
 #[derive(Debug)]
 enum Way {
     /// With a pass.
-    Direct(Client),
+    Direct(Box<Client>),
     /// Each request by itself.
-    Relayed(ObliviousClient),
+    Relayed(Box<ObliviousClient>),
 }
 
 impl CloudClient {
@@ -71,7 +71,7 @@ impl CloudClient {
         let http = Client::new(&info.cloud_url, tls)
             .and_then(|client| client.with_read_timeout(PATIENCE))
             .map_err(ConnectError::Address)?;
-        Ok(Self(Way::Direct(http)))
+        Ok(Self(Way::Direct(Box::new(http))))
     }
 
     fn relayed(relay: &RelayInfo, identity: &Identity) -> Result<Self, ConnectError> {
@@ -80,7 +80,7 @@ impl CloudClient {
         let http = Client::new(&relay.url, tls)
             .and_then(|client| client.with_read_timeout(PATIENCE))
             .map_err(ConnectError::Address)?;
-        Ok(Self(Way::Relayed(ObliviousClient::new(http, key))))
+        Ok(Self(Way::Relayed(Box::new(ObliviousClient::new(http, key)))))
     }
 
     /// The rest of a hint, from byte `from` on (protocol 7.2).
@@ -154,7 +154,7 @@ impl CloudClient {
         let http = Client::plain(cloud_url)
             .and_then(|client| client.with_read_timeout(Duration::from_millis(700)))
             .unwrap();
-        Self(Way::Direct(http))
+        Self(Way::Direct(Box::new(http)))
     }
 }
 
