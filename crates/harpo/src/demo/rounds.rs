@@ -192,5 +192,5 @@ fn shape(event: &Event) -> Option<(Timestamp, Option<PartyId>, String)> {
         _ => return None,
     };
     let shape = format!("{kind} {stack:?} {queries} {up} {down}");
-    Some((*time, (*pass).into(), shape))
+    Some((*time, *pass, shape))
 }
