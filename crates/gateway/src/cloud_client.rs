@@ -80,7 +80,9 @@ impl CloudClient {
         let http = Client::new(&relay.url, tls)
             .and_then(|client| client.with_read_timeout(PATIENCE))
             .map_err(ConnectError::Address)?;
-        Ok(Self(Way::Relayed(Box::new(ObliviousClient::new(http, key)))))
+        Ok(Self(Way::Relayed(Box::new(ObliviousClient::new(
+            http, key,
+        )))))
     }
 
     /// The rest of a hint, from byte `from` on (protocol 7.2).
