@@ -28,6 +28,10 @@ pub struct Outside {
     pub accounts: Vec<Option<u16>>,
     /// By which upload each stable name was written first. The log says it; it is kept here to be found fast.
     pub objects: Vec<Option<u32>>,
+    /// Where the reads of each stable name lie in `read`.
+    names: Vec<u32>,
+    /// Retrievals under stable names.
+    read: Vec<u32>,
 }
 
 /// An address or account that is seen this often is looked into.
@@ -44,14 +48,13 @@ impl Outside {
                 copies.extend(written.bundles.iter().map(|&bundle| (bundle, upload)));
             }
         }
-        copies.sort_unstable();
-        let mut first = vec![0_u32; truth.bundles.len() + 1];
-        for &(bundle, _) in &copies {
-            first[bundle as usize + 1] += 1;
-        }
-        for bundle in 0..truth.bundles.len() {
-            first[bundle + 1] += first[bundle];
-        }
+        let (first, written) = grouped(copies);
+        let named = (0..).zip(&view.fetches);
+        let (names, read_under) = grouped(
+            named
+                .filter_map(|(line, fetch)| Some((fetch.object?, line)))
+                .collect(),
+        );
         let read = || {
             view.fetches
                 .iter()
@@ -70,21 +73,42 @@ impl Outside {
                 .map(|bundle| bundle.deposited)
                 .collect(),
             first,
-            written: copies.into_iter().map(|(_, upload)| upload).collect(),
+            written,
             peers: owners(read().map(|(fetch, whose)| (fetch.peer, whose))),
             accounts: owners(accounts),
             objects: first_written(view),
+            names,
+            read: read_under,
         }
     }
 
     /// The uploads of a bundle's first copy.
     #[must_use]
     pub fn first_uploads(&self, bundle: u32) -> &[u32] {
-        let bundle = bundle as usize;
-        match (self.first.get(bundle), self.first.get(bundle + 1)) {
-            (Some(&from), Some(&to)) => &self.written[from as usize..to as usize],
-            _ => &[],
-        }
+        group(&self.first, &self.written, bundle)
+    }
+
+    /// The retrievals under a stable name. The log says it; it is kept here to be found fast.
+    #[must_use]
+    pub fn reads(&self, object: u32) -> &[u32] {
+        group(&self.names, &self.read, object)
+    }
+}
+
+/// Sorts pairs of key and item: where each key's items begin, and the items.
+fn grouped(mut pairs: Vec<(u32, u32)>) -> (Vec<u32>, Vec<u32>) {
+    pairs.sort_unstable();
+    let keys = pairs.last().map_or(0, |&(key, _)| key + 1);
+    let starts = (0..=keys).map(|key| pairs.partition_point(|&(of, _)| of < key) as u32);
+    let starts = starts.collect();
+    (starts, pairs.into_iter().map(|(_, item)| item).collect())
+}
+
+fn group<'a>(starts: &[u32], items: &'a [u32], key: u32) -> &'a [u32] {
+    let key = key as usize;
+    match (starts.get(key), starts.get(key + 1)) {
+        (Some(&from), Some(&to)) => &items[from as usize..to as usize],
+        _ => &[],
     }
 }
 
