@@ -101,7 +101,8 @@ fn by_likelihood<'a, const N: usize>(
     })
 }
 
-/// A scorer for questions of origin that learns from practice how much likelier each visible sign is from each hospital.
+/// A scorer for questions of origin that learns from practice how much likelier each visible sign is from each
+/// hospital.
 fn by_sign<'a>(
     practice: &Practice<'_>,
     seen: Seen<'a>,

@@ -6,11 +6,13 @@ use rand_core::SeedableRng;
 
 use crate::game::{Outcome, Questions};
 
-/// The area that one planted bit gives: it agrees in every yes, and in every other no. Scoring agreement, a yes is above half
+/// The area that one planted bit gives: it agrees in every yes, and in every other no. Scoring agreement, a yes is
+/// above half
 /// of the no's and equal to the other half.
 pub const PLANTED_BIT_AUC: f64 = 0.75;
 
-/// The null control: deals the answers out anew at random. Whoever scores other than 0.50 now, does so by a fault of the
+/// The null control: deals the answers out anew at random. Whoever scores other than 0.50 now, does so by a fault of
+/// the
 /// laboratory.
 pub fn shuffle(questions: &mut Questions, seed: u64) {
     let mut rng = ChaCha20Rng::seed_from_u64(seed.wrapping_add(0x6e75_6c6c));

@@ -2,7 +2,8 @@
 //!
 //! Each game draws as many questions whose answer is yes as ones whose answer is no, so that a guess scores 0.5. The no
 //! of a pair keeps the first item of a yes and takes another second item. Questions about retrievals match the second
-//! item in time: the attacker is taken to know from elsewhere, to the minute, when a patient is looked at again, and has
+//! item in time: the attacker is taken to know from elsewhere, to the minute, when a patient is looked at again, and
+//! has
 //! to find the line of the log. What it then scores above 0.5 it has from the log.
 
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,8 @@ pub use play::{Options, Outcome, best, play};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Game {
-    /// (i) Two slots of one generation (of one day, where there are none): of the same patient? Yes: both hold fragments
+    /// (i) Two slots of one generation (of one day, where there are none): of the same patient? Yes: both hold
+    /// fragments
     /// of one patient. No: both hold something, and no patient is in both. A patient is drawn first, then its slots.
     UploadsWithinEpoch,
     /// (i) Two slots from anywhere in the log: of the same patient? Slots of one study count, and copies.

@@ -21,7 +21,8 @@ impl Attack for Intersection {
     }
 
     fn about(&self) -> &'static str {
-        "who is present around both items, of all that are present around either: objects, accounts, addresses, stacks and generations (Berthold, Pfitzmann and Standtke 2000; Kesdogan, Agrawal and Penz 2002)"
+        "who is present around both items, of all that are present around either: objects, accounts, addresses, \
+         stacks and generations (Berthold, Pfitzmann and Standtke 2000; Kesdogan, Agrawal and Penz 2002)"
     }
 
     fn plays(&self, game: Game) -> bool {

@@ -29,7 +29,8 @@ impl Attack for Learned {
     }
 
     fn about(&self) -> &'static str {
-        "a random forest over the scores of all other attacks and the raw numbers of the log, taught by the practice run"
+        "a random forest over the scores of all other attacks and the raw numbers of the log, taught by the \
+         practice run"
     }
 
     fn plays(&self, _: Game) -> bool {
@@ -42,7 +43,8 @@ impl Attack for Learned {
         practice: &Practice<'_>,
         seen: Seen<'a>,
     ) -> Box<dyn Scorer + 'a> {
-        // The other attacks learn from one half and the forest from the other, or it would trust what they know by heart.
+        // The other attacks learn from one half and the forest from the other, or it would trust what they know by
+        // heart.
         let half = practice.trials.len() / 4 * 2;
         let first = Practice {
             trials: &practice.trials[..half],

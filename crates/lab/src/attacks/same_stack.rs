@@ -15,7 +15,8 @@ impl Attack for SameStack {
     }
 
     fn about(&self) -> &'static str {
-        "whether two items have the same stack or generation, how far these are apart, and whether a stack holds the generation that a bundle was written to first"
+        "whether two items have the same stack or generation, how far these are apart, and whether a stack holds \
+         the generation that a bundle was written to first"
     }
 
     fn plays(&self, game: Game) -> bool {

@@ -21,7 +21,8 @@ impl Attack for SizeAndCount {
     }
 
     fn about(&self) -> &'static str {
-        "bytes, number of queries, and how much is written or read in one second, compared with each other and with what a bundle needs"
+        "bytes, number of queries, and how much is written or read in one second, compared with each other and \
+         with what a bundle needs"
     }
 
     fn plays(&self, _: Game) -> bool {

@@ -16,7 +16,8 @@ impl Attack for StableObject {
     }
 
     fn about(&self) -> &'static str {
-        "what is read under the name it was written under is known; what is read under one name twice is the same; and what was written together belongs together"
+        "what is read under the name it was written under is known; what is read under one name twice is the \
+         same; and what was written together belongs together"
     }
 
     fn plays(&self, game: Game) -> bool {

@@ -250,7 +250,8 @@ impl Drawer<'_> {
         } else {
             subjects
         };
-        // Both change places with equal chance, or the wrong ones would be smaller hospitals than the right ones: a pair
+        // Both change places with equal chance, or the wrong ones would be smaller hospitals than the right ones: a
+        // pair
         // that does not fit either way is given up whole.
         let other = self.one(others) as usize;
         let wrong = self.hospital(game, other)?;

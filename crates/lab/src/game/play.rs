@@ -69,7 +69,8 @@ pub struct Outcome {
     pub top1: Option<f64>,
     /// How often it would have been without the log, from the candidates' shares or ages alone.
     pub prior_top1: Option<f64>,
-    /// Mean entropy in bits of what is believed of a question after the attack: of the candidates; in pairs, of yes or no.
+    /// Mean entropy in bits of what is believed of a question after the attack: of the candidates; in pairs, of yes
+    /// or no.
     pub entropy: f64,
     /// The same before.
     pub prior_entropy: f64,
@@ -83,7 +84,8 @@ pub struct Outcome {
 /// questions are left out.
 ///
 /// An attack learns from two thirds of the practice questions. On the last third it is found out which way its score
-/// points and what each score is worth; so nothing is fitted to the attacked run. Its questions are split in halves by patient:
+/// points and what each score is worth; so nothing is fitted to the attacked run. Its questions are split in halves
+/// by patient:
 /// one decides which attack is the best ([`best`]), the other is reported, so that the best is no maximum over noise.
 #[must_use]
 pub fn play(practice: &Record, attacked: &Record, options: &Options) -> Vec<Outcome> {

@@ -29,7 +29,8 @@ const LOW_FPR: f64 = 1e-3;
 /// The interval is DeLong's (DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988) in Obuchowski's form for clustered
 /// data (Biometrics 53, 1997): structural components are summed within clusters before their variance is taken, so that
 /// a thousand trials about ten patients count as ten patients. It is exact algebra, thus cheaper and steadier than a
-/// bootstrap over clusters, to which it converges. Each of `clusterings` names the cluster of every trial; trials depend on
+/// bootstrap over clusters, to which it converges. Each of `clusterings` names the cluster of every trial; trials
+/// depend on
 /// each other through patients and through epochs, and the widest interval counts.
 #[must_use]
 pub fn roc(scores: &[f64], answers: &[bool], clusterings: &[&[u32]]) -> Option<Roc> {

@@ -8,7 +8,8 @@ fn each_its_own(trials: usize) -> Vec<u32> {
 }
 
 /// Ratings of 58 normal and 51 abnormal images (Hanley and McNeil, Radiology 143, 1982, table I). Area and DeLong's
-/// standard error as Stata's reference manual prints them for these data (`roctab`): 0.8932, 0.0307, 0.83295 to 0.95339.
+/// standard error as Stata's reference manual prints them for these data (`roctab`): 0.8932, 0.0307, 0.83295 to
+/// 0.95339.
 #[test]
 fn the_area_and_interval_of_the_published_ratings() {
     let mut scores = Vec::new();
