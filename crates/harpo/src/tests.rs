@@ -47,6 +47,7 @@ fn every_figure_is_documented_as_it_is_told() {
         harpo_trust::METRICS,
         harpo_cloud::METRICS,
         harpo_gateway::figures::METRICS,
+        harpo_relay::METRICS,
     ];
     let told: Vec<String> = parties.concat().iter().map(row).collect();
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");

@@ -13,12 +13,14 @@ use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use harpo_service::causes::in_one_line;
 use harpo_service::http::{ApiError, Client, ClientError, Peer, bounded};
+use harpo_service::metrics::Counter;
 use harpo_service::ohttp::{REQUEST_TYPE, RESPONSE_TYPE};
 use harpo_service::tls::Role;
 use http::{HeaderValue, StatusCode, header};
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::Limits;
+use crate::figures::Carried;
 use crate::places::Places;
 
 /// When a gateway is told to come back.
@@ -31,6 +33,7 @@ pub(crate) struct Forwarder {
     pub(crate) cloud: Client,
     pub(crate) places: Arc<Places>,
     pub(crate) limits: Limits,
+    pub(crate) carried: Carried,
 }
 
 /// The one route.
@@ -82,7 +85,9 @@ async fn relay(
     }
     let deadline = Instant::now() + Duration::from_secs(limits.total_seconds);
     let was_too_large = Arc::new(AtomicBool::new(false));
+    let carried = &forwarder.carried;
     let body = bounded_body(body.into_data_stream(), largest, deadline, ());
+    let body = counted(body, carried.received.clone(), carried.cut.clone());
     let noted = Arc::clone(&was_too_large);
     let body = body.inspect(move |piece| {
         if matches!(piece, Err(Cut::TooLarge)) {
@@ -119,14 +124,27 @@ async fn relay(
     }
     let largest = limits.max_answer_mib.saturating_mul(1 << 20);
     let body = bounded_body(answer.stream(), largest, deadline, place);
-    let mut carried = Response::new(Body::from_stream(body));
-    let headers = carried.headers_mut();
+    let body = counted(body, carried.sent.clone(), carried.cut.clone());
+    let mut answer = Response::new(Body::from_stream(body));
+    let headers = answer.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static(RESPONSE_TYPE),
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(carried)
+    Ok(answer)
+}
+
+/// A body whose bytes are counted, and whether it broke off.
+fn counted(
+    body: impl Stream<Item = Result<Bytes, Cut>> + Send + 'static,
+    bytes: Counter,
+    cut: Counter,
+) -> impl Stream<Item = Result<Bytes, Cut>> + Send + 'static {
+    body.inspect(move |piece| match piece {
+        Ok(piece) => bytes.increment(piece.len() as u64),
+        Err(_) => cut.increment(1),
+    })
 }
 
 /// A body that ends with an error where it is over `most` bytes, or at `deadline`. Holds `place` until it ends.

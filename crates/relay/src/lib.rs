@@ -5,8 +5,10 @@
 
 pub mod config;
 pub mod enrol;
+mod figures;
 mod forward;
 mod places;
 mod serve;
 
+pub use figures::METRICS;
 pub use serve::{Running, StartError, serve};

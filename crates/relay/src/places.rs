@@ -48,6 +48,12 @@ impl Places {
         })
     }
 
+    /// Requests under way, and how many gateways they are of.
+    pub(crate) fn taken(&self) -> (u32, usize) {
+        let taken = self.lock();
+        (taken.all, taken.of_each.len())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }

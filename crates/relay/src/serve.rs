@@ -9,11 +9,13 @@ use harpo_service::admin::{Admin, Readiness};
 use harpo_service::clock::Clock;
 use harpo_service::enrol;
 use harpo_service::http::{Client, ClientError, Limits, Server};
+use harpo_service::metrics::Metrics;
 use harpo_service::shutdown::Shutdown;
 use harpo_service::tls::{ClientAuth, Expect, Identity, Role, client_config, server_config};
 
 use crate::config::RelayConfig;
 use crate::enrol::{EnrolError, Enrolment};
+use crate::figures::{self, Carried, METRICS, Observer};
 use crate::forward::{self, Forwarder};
 use crate::places::Places;
 
@@ -119,11 +121,16 @@ pub async fn serve(
         "renewal",
         enrol::keep_renewed(identity, trust, enrolment.server_names, token.clone()),
     );
+    let (metrics, places) = (Metrics::new(METRICS), Places::new(&config.limits));
+    let observer = Arc::new(Observer(Arc::clone(&places)));
+    let admin = admin.telling(metrics.clone(), observer);
     let router = forward::router(Arc::new(Forwarder {
         cloud,
-        places: Places::new(&config.limits),
+        places,
         limits: config.limits,
+        carried: Carried::new(&metrics),
     }));
+    let router = metrics.count_answers(figures::REQUESTS, router);
     let serving = server.serve(router, token.clone());
     shutdown.spawn("server", async move {
         serving.await;

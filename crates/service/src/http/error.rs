@@ -169,11 +169,10 @@ pub(crate) struct RefusalCode(&'static str);
 
 /// The code of an answer: `ok`, or the refusal's (docs/protocol.md 13).
 pub(crate) fn code(answer: &Response) -> &'static str {
-    if answer.status().is_success() || answer.status().is_informational() {
-        return "ok";
-    }
     match answer.extensions().get() {
+        // Also of a refusal that leaves sealed, as a success.
         Some(RefusalCode(code)) => code,
+        None if answer.status().is_success() => "ok",
         None => ApiError::code_of(answer.status()),
     }
 }
