@@ -137,13 +137,14 @@ impl Demo {
         let layout = layout(options.stack_mib, &originals)?;
         let rule = rule(&layout, &originals);
         screen.step(
-            "A network of four, each a process of its own on loopback, mutual TLS 1.3 in between",
+            "A network of five, each a process of its own on loopback, mutual TLS 1.3 in between",
         );
         let spinner = screen.spinner("enrolling and starting");
         let network = Network::start(dir, layout, rule).await?;
         spinner.finish_and_clear();
         screen.note(&format!("trust      https://{}", network.trust));
         screen.note(&format!("cloud      https://{}", network.cloud));
+        screen.note(&format!("relay      https://{}", network.relay));
         for hospital in [&network.producer, &network.consumer] {
             screen.note(&format!(
                 "{:10} {} DICOM {}, DICOMweb http://{}/dicom-web",
@@ -463,7 +464,7 @@ impl Demo {
             rounds.idle()
         ));
         self.screen
-            .good("the cloud knows that somebody wrote, and not even that somebody read");
+            .good("the cloud knows that somebody wrote, and not even that somebody read; it knows no gateway, only the relay");
         Ok(())
     }
 

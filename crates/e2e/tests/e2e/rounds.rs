@@ -20,6 +20,7 @@ const ROUNDS: Changes = Changes {
     trust: "[retrieval]\nschedule = 'rounds'\nround_seconds = 1\nqueries = 2\n",
     cloud: "",
     gateway: "",
+    relay: false,
 };
 
 const GIVE_BACK: Changes = Changes {
@@ -27,6 +28,7 @@ const GIVE_BACK: Changes = Changes {
     trust: "[replacement]\nafter_read = true\n",
     cloud: "",
     gateway: "",
+    relay: false,
 };
 
 /// Deposits these at the first hospital.

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::demo::{self, Options};
 
-/// Starts all four parties on loopback, sends a study by C-STORE, fetches it from trust's upload
+/// Starts all five parties on loopback, sends a study by C-STORE, fetches it from trust's upload
 /// cache, seals the generation, fetches it again obliviously from the cloud, and compares byte for
 /// byte. Ends with exit code 0 only if everything was right.
 #[derive(Debug, Args)]

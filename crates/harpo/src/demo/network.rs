@@ -1,4 +1,4 @@
-//! The four parties of the demo, each a process of its own on loopback.
+//! The five parties of the demo, each a process of its own on loopback.
 
 use std::fs;
 use std::io::Write as _;
@@ -34,7 +34,7 @@ pub(crate) struct Hospital {
     pub token: String,
 }
 
-/// All four.
+/// All five.
 #[derive(Debug)]
 pub(crate) struct Network {
     /// Folder of trust.
@@ -45,6 +45,8 @@ pub(crate) struct Network {
     pub trust: SocketAddr,
     /// Address of the cloud.
     pub cloud: SocketAddr,
+    /// Address of the relay.
+    pub relay: SocketAddr,
     /// The producer.
     pub producer: Hospital,
     /// The consumer.
@@ -55,9 +57,10 @@ pub(crate) struct Network {
 impl Network {
     /// Makes the folders, enrols everybody and starts the processes.
     pub(crate) async fn start(dir: &Path, layout: Layout, rule: Rule) -> Result<Self> {
-        let [trust, trust_admin, cloud, cloud_admin] = free_addresses()?;
+        let [trust, trust_admin, cloud, cloud_admin, relay, relay_admin] = free_addresses()?;
         let trust_dir = dir.join("trust");
         let cloud_dir = dir.join("cloud");
+        let relay_dir = dir.join("relay");
         let harpo = Harpo::new()?;
         let mut children = Vec::new();
 
@@ -74,7 +77,7 @@ impl Network {
             .await?;
         configure(
             &trust_dir.join("trust.toml"),
-            &trust_toml(trust, trust_admin, &cloud_url, layout, rule),
+            &trust_toml([trust, trust_admin, relay], &cloud_url, layout, rule),
         )?;
         configure(&trust_dir.join("policy.cedar"), &policy())?;
         children.push(harpo.serve("trust", &trust_dir)?);
@@ -86,13 +89,21 @@ impl Network {
             trust_dir: &trust_dir,
             trust_url: &trust_url,
         };
-        join.init("cloud", "Nimbus", &cloud_dir).await?;
+        join.init("cloud", "Nimbus", &cloud_dir, &[]).await?;
         configure(
             &cloud_dir.join("cloud.toml"),
             &cloud_toml(cloud, cloud_admin),
         )?;
         children.push(harpo.serve("cloud", &cloud_dir)?);
         ready("cloud", cloud_admin, &cloud_dir).await?;
+        let more = ["--cloud", &cloud_url];
+        join.init("relay", "Portia", &relay_dir, &more).await?;
+        configure(
+            &relay_dir.join("relay.toml"),
+            &relay_toml(relay, relay_admin, &cloud_url),
+        )?;
+        children.push(harpo.serve("relay", &relay_dir)?);
+        ready("relay", relay_admin, &relay_dir).await?;
 
         let producer = join
             .hospital(dir, "producer", "St. Luke's Hospital", "ada", &mut children)
@@ -105,6 +116,7 @@ impl Network {
             cloud_dir,
             trust,
             cloud,
+            relay,
             producer,
             consumer,
             children,
@@ -201,7 +213,7 @@ struct Join<'a> {
 }
 
 impl Join<'_> {
-    async fn init(&self, role: &str, name: &str, dir: &Path) -> Result<()> {
+    async fn init(&self, role: &str, name: &str, dir: &Path, more: &[&str]) -> Result<()> {
         let enrol = [
             "trust",
             "enrol",
@@ -223,7 +235,7 @@ impl Join<'_> {
             "--code",
             &code,
         ];
-        self.harpo.run(&init).await?;
+        self.harpo.run(&[&init, more].concat()).await?;
         Ok(())
     }
 
@@ -236,7 +248,7 @@ impl Join<'_> {
         children: &mut Vec<Child>,
     ) -> Result<Hospital> {
         let dir = dir.join(folder);
-        self.init("gateway", name, &dir).await?;
+        self.init("gateway", name, &dir, &[]).await?;
         let [dicom, web, admin] = free_addresses()?;
         configure(
             &dir.join("gateway.toml"),
@@ -268,14 +280,14 @@ impl Join<'_> {
 }
 
 fn trust_toml(
-    listen: SocketAddr,
-    admin: SocketAddr,
+    [listen, admin, relay]: [SocketAddr; 3],
     cloud_url: &str,
     layout: Layout,
     rule: Rule,
 ) -> String {
     format!(
         "listen = \"{listen}\"\n\n[admin]\nlisten = \"{admin}\"\n\n[cloud]\nurl = \"{cloud_url}\"\n\n\
+         [relay]\nurl = \"https://{relay}\"\n\n\
          [layout]\ncell_bytes = {}\ncells_per_slot = {}\nslots_per_generation = {}\n\n\
          # The demo seals by command, and reads from the cloud at once.\n[mixing]\nseal_after_seconds = 86400\n\
          seal_when_full_share = 1.0\nseal_grid_seconds = 0\ncache_grace_seconds = 0\n\n\
@@ -293,6 +305,12 @@ fn policy() -> String {
 
 fn cloud_toml(listen: SocketAddr, admin: SocketAddr) -> String {
     format!("listen = \"{listen}\"\ndata_dir = \"data\"\n\n[admin]\nlisten = \"{admin}\"\n")
+}
+
+fn relay_toml(listen: SocketAddr, admin: SocketAddr, cloud_url: &str) -> String {
+    format!(
+        "listen = \"{listen}\"\ndata_dir = \"data\"\ncloud_url = \"{cloud_url}\"\n\n[admin]\nlisten = \"{admin}\"\n"
+    )
 }
 
 fn gateway_toml(trust: &str, dicom: SocketAddr, web: SocketAddr, admin: SocketAddr) -> String {
