@@ -446,6 +446,7 @@ impl Demo {
         }
         self.report.retrieval.check()?;
         self.report.rounds.check()?;
+        rounds::check(&self.report.laboratory)?;
         self.screen
             .good("every instance came back byte for byte, twice");
         let retrieval = &self.report.retrieval;
@@ -463,6 +464,7 @@ impl Demo {
             rounds.while_reading,
             rounds.idle()
         ));
+        self.laboratory_says();
         self.screen
             .good("the cloud knows that somebody wrote, and not even that somebody read; it knows no gateway, only the relay");
         Ok(())

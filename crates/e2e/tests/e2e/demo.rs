@@ -44,6 +44,16 @@ fn demo(words: &[&str], engine: &str, saw: &[&str], folder: &Path) -> Value {
         "{report}"
     );
     assert!(rounds["given_back"].as_u64() > Some(0), "{report}");
+    // The laboratory, and the log itself, know nobody but the relay.
+    assert_eq!(rounds["with_pass"], 0, "{report}");
+    let laboratory = &report["laboratory"];
+    for nothing in ["peers", "passes"] {
+        assert_eq!(laboratory[nothing], 0, "{report}");
+    }
+    assert!(
+        laboratory["anonymity_slots"].as_u64() >= Some(16),
+        "{report}"
+    );
     // What was measured is what the documentation's formulas say.
     for what in ["up", "down", "hint"] {
         let difference = &report["retrieval"][format!("difference_{what}")];

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use harpo_lab::report::RealLog;
 use serde::Serialize;
 
 use super::expected::Retrieval;
@@ -44,6 +45,8 @@ pub(crate) struct Report {
     pub wire_bytes_down: u64,
     /// What the cloud's log has of rounds.
     pub rounds: Rounds,
+    /// What the laboratory says of the cloud's log (`harpo lab`).
+    pub laboratory: RealLog,
     /// The bytes of the retrievals beside those that the documentation's formulas give.
     pub retrieval: Retrieval,
     /// From the first C-STORE to the last receipt.
