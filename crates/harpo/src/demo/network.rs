@@ -81,7 +81,8 @@ impl Network {
         )?;
         configure(&trust_dir.join("policy.cedar"), &policy())?;
         children.push(harpo.serve("trust", &trust_dir)?);
-        ready("trust", trust_admin, &trust_dir).await?;
+        // Ready only when the cloud has told it the key for the relay.
+        answers("trust", trust_admin, "/-/healthy", &trust_dir).await?;
 
         let trust_url = format!("https://{trust}");
         let join = Join {
@@ -104,6 +105,7 @@ impl Network {
         )?;
         children.push(harpo.serve("relay", &relay_dir)?);
         ready("relay", relay_admin, &relay_dir).await?;
+        ready("trust", trust_admin, &trust_dir).await?;
 
         let producer = join
             .hospital(dir, "producer", "St. Luke's Hospital", "ada", &mut children)
@@ -329,10 +331,15 @@ fn configure(path: &Path, text: &str) -> Result<()> {
 
 /// Waits until a party says that it is ready.
 async fn ready(party: &str, admin: SocketAddr, dir: &Path) -> Result<()> {
+    answers(party, admin, "/-/ready", dir).await
+}
+
+/// Waits until a page of a party's health is good.
+async fn answers(party: &str, admin: SocketAddr, page: &str, dir: &Path) -> Result<()> {
     let client = Client::plain(&format!("http://{admin}"))?;
     let asked = async {
         loop {
-            if client.get("/-/ready").send().await.is_ok() {
+            if client.get(page).send().await.is_ok() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
