@@ -16,7 +16,6 @@ use crate::sent::Sent;
 const QUERIES: u64 = 2;
 
 const ROUNDS: Changes = Changes {
-    relay: false,
     trust: "[retrieval]\nschedule = 'rounds'\nround_seconds = 1\nqueries = 2\n",
     cloud: "",
     gateway: "",
@@ -24,7 +23,6 @@ const ROUNDS: Changes = Changes {
 };
 
 const GIVE_BACK: Changes = Changes {
-    relay: false,
     trust: "[replacement]\nafter_read = true\n",
     cloud: "",
     gateway: "",
