@@ -9,8 +9,9 @@ use clap::{Parser, Subcommand};
 
 /// Share medical images through a public cloud that cannot tell whose they are.
 ///
-/// A network is one trust service, one cloud and a gateway at each hospital. `harpo demo` shows all
-/// of them at work on this machine; `init` and `serve` of each party run them for real.
+/// A network is one trust service, one cloud, a gateway at each hospital and, so that the cloud does not see who asks, a
+/// relay. `harpo demo` shows all of them at work on this machine; `init` and `serve` of each party run them for real;
+/// `harpo plan` says what a network costs and hides, `harpo lab` what attackers get out of its log.
 #[derive(Debug, Parser)]
 #[command(name = "harpo", version, max_term_width = 100)]
 struct Cli {
