@@ -42,13 +42,7 @@ impl Outside {
     #[must_use]
     pub fn of(record: &Record) -> Self {
         let (view, truth) = (&record.view, &record.truth);
-        let mut copies: Vec<(u32, u32)> = Vec::new();
-        for (upload, written) in (0..).zip(&truth.uploads) {
-            if !written.replaced {
-                copies.extend(written.bundles.iter().map(|&bundle| (bundle, upload)));
-            }
-        }
-        let (first, written) = grouped(copies);
+        let (first, written) = grouped(first_copies(record));
         let named = (0..).zip(&view.fetches);
         let (names, read_under) = grouped(
             named
@@ -93,6 +87,23 @@ impl Outside {
     pub fn reads(&self, object: u32) -> &[u32] {
         group(&self.names, &self.read, object)
     }
+}
+
+/// Bundles with the uploads of their first copies: those of the generation in which the log first has something of a
+/// bundle. Later ones are re-placement's, also where a fresh bundle shares the slot, and nobody outside knows of them.
+fn first_copies(record: &Record) -> Vec<(u32, u32)> {
+    let mut generations: Vec<Option<u32>> = vec![None; record.truth.bundles.len()];
+    let mut copies = Vec::new();
+    let uploads = record.view.uploads.iter().zip(&record.truth.uploads);
+    for (line, (upload, written)) in (0..).zip(uploads) {
+        for &bundle in &written.bundles {
+            let first = generations[bundle as usize].get_or_insert(upload.generation);
+            if *first == upload.generation {
+                copies.push((bundle, line));
+            }
+        }
+    }
+    copies
 }
 
 /// Sorts pairs of key and item: where each key's items begin, and the items.
@@ -198,12 +209,11 @@ impl Knowledge {
                 known.consults[usize::from(read.hospital)][hour_of_week(fetch.time)] += 1.0;
             }
         }
-        for (upload, written) in record.view.uploads.iter().zip(&truth.uploads) {
-            for &bundle in written.bundles.iter().filter(|_| !written.replaced) {
-                let delay = upload.time.since(truth.bundles[bundle as usize].deposited);
-                let hours = (delay.as_millis() as u64 / HOUR_MILLIS) as usize;
-                known.delays[hours.min(DELAY_HOURS)] += 1.0;
-            }
+        for (bundle, line) in first_copies(record) {
+            let written = record.view.uploads[line as usize].time;
+            let delay = written.since(truth.bundles[bundle as usize].deposited);
+            let hours = (delay.as_millis() as u64 / HOUR_MILLIS) as usize;
+            known.delays[hours.min(DELAY_HOURS)] += 1.0;
         }
         for week in known.deposits.iter_mut().chain(&mut known.consults) {
             share(week);
@@ -218,5 +228,31 @@ fn share(counts: &mut [f64]) {
     let all: f64 = counts.iter().sum();
     for count in counts {
         *count /= all;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Knowledge, Outside};
+    use crate::game::synthetic::{Leak, independent};
+
+    #[test]
+    fn a_copy_beside_something_fresh_is_not_known_from_outside() {
+        let mut record = independent(Leak::None, 60);
+        let before = (Outside::of(&record), Knowledge::of(&record));
+        let (uploads, written) = (&record.view.uploads, &mut record.truth.uploads);
+        let old = written
+            .iter()
+            .find_map(|of| of.bundles.first().copied())
+            .unwrap();
+        let late =
+            |line: &usize| uploads[*line].generation > 40 && !written[*line].bundles.is_empty();
+        let late = (0..uploads.len()).find(late).unwrap();
+        assert!(!written[late].replaced);
+        written[late].bundles.push(old);
+        let after = (Outside::of(&record), Knowledge::of(&record));
+        assert_eq!(after.0.first_uploads(old), before.0.first_uploads(old));
+        assert_eq!(after.0.first_uploads(old).len(), 2);
+        assert_eq!(after.1.delays, before.1.delays);
     }
 }
