@@ -40,6 +40,8 @@ pub struct Identification {
 
 /// "Within the window" of game (ii).
 const WINDOW: Duration = Duration::from_secs(60 * 60);
+/// How far from its minute a no of game (ii) may be taken where that has no stranger.
+const BESIDE: Duration = Duration::from_secs(10 * 60);
 /// Within which wrong targets of game (v) are drawn: too short for recency to differ.
 const NEAR: Duration = Duration::from_secs(3 * 60 * 60);
 /// Candidates in game (v).
@@ -199,7 +201,9 @@ impl Drawer<'_> {
         let other = if game == Game::RetrievalsUnmatched {
             find(&chart.brought, &mut self.rng, stranger)?
         } else {
-            self.of_the_same_round(a, b, stranger)?
+            // A no is within the hour as its yes is, or the hour would tell them apart.
+            let within = (game == Game::RetrievalsWithinWindow).then_some(millis);
+            self.of_the_same_round(a, b, within, stranger)?
         };
         let [yes, no] = [Trial::Retrievals(a, b), Trial::Retrievals(a, other)];
         Some(Pair {
@@ -210,36 +214,36 @@ impl Drawer<'_> {
         })
     }
 
-    /// A retrieval of `b`'s round other than `a` and `b`; or where it has no stranger, the nearest in the log.
+    /// A retrieval of `b`'s round other than `a` and `b`; or where it has no stranger, the nearest stranger before or
+    /// after it, with equal chance, if that is near. What is nearer to `a` than `within` stays so.
     fn of_the_same_round(
         &mut self,
         a: usize,
         b: usize,
+        within: Option<u64>,
         stranger: impl Fn(usize) -> bool,
     ) -> Option<usize> {
-        let fetches = &self.chart.record.view.fetches;
+        let chart = self.chart;
+        let fetches = &chart.record.view.fetches;
         let round = fetches[b].time.0 / self.round_millis;
         let from = fetches.partition_point(|fetch| fetch.time.0 / self.round_millis < round);
         let to = fetches.partition_point(|fetch| fetch.time.0 / self.round_millis <= round);
-        let fits = |other: usize| other != a && other != b && stranger(other);
+        let fits = |other: &usize| *other != a && *other != b && stranger(*other);
         let inside: Vec<u32> = (from..to)
-            .filter(|&other| fits(other))
+            .filter(|other| fits(other) && within.is_none_or(|most| chart.gap(a, *other) < most))
             .map(|other| other as u32)
             .collect();
         if !inside.is_empty() {
             return Some(self.one(&inside) as usize);
         }
-        let before = (0..from)
-            .rev()
-            .take(TRIES as usize)
-            .find(|&other| fits(other));
-        let after = (to..fetches.len())
-            .take(TRIES as usize)
-            .find(|&other| fits(other));
-        [before, after]
-            .into_iter()
-            .flatten()
-            .min_by_key(|&other| self.chart.gap(b, other))
+        let near = |other: &usize| chart.gap(b, *other) <= BESIDE.as_millis() as u64;
+        let other = match below(2, &mut self.rng) {
+            0 => (0..from).rev().take_while(near).find(fits),
+            _ => (to..fetches.len()).take_while(near).find(fits),
+        }?;
+        // Whichever side it is on, or those nearer to `a` would be kept more often.
+        let farthest = chart.gap(a, b) + chart.gap(b, other);
+        within.is_none_or(|most| farthest < most).then_some(other)
     }
 
     fn origin(&mut self, game: Game, item: usize, subjects: &[u32]) -> Option<Pair> {

@@ -136,6 +136,36 @@ fn questions_keep_to_their_definitions() {
     }
 }
 
+/// A retrieval every three minutes for two hours, then none for two; and then one every quarter of an hour.
+#[test]
+fn a_no_is_near_its_yes_or_the_pair_is_given_up() {
+    let mut record = naive(5);
+    let hour = 3_600_000;
+    for (number, fetch) in (0_u64..).zip(&mut record.view.fetches) {
+        let into = match number {
+            0..3000 => number / 40 * 4 * hour + number % 40 * (hour / 20) + number % 7 * 20_000,
+            _ => 300 * hour + (number - 3000) * hour / 4,
+        };
+        fetch.time.0 = 1_767_571_200_000 + into;
+    }
+    let games = [Game::RetrievalsWithinWindow, Game::RetrievalsWholeLog];
+    for (game, questions) in games.into_iter().zip(draw(&record, &games, 400, 0, 60, 4)) {
+        assert!(questions.trials.len() > 100, "{game:?}");
+        for pair in questions.trials.chunks_exact(2) {
+            let [Trial::Retrievals(a, b), Trial::Retrievals(_, other)] = *pair else {
+                panic!("{pair:?}");
+            };
+            let gap = |x: usize, y: usize| {
+                let fetches = &record.view.fetches;
+                fetches[x].time.0.abs_diff(fetches[y].time.0)
+            };
+            assert!(gap(b, other) <= hour / 6, "{game:?}");
+            let window = game == Game::RetrievalsWithinWindow;
+            assert!(!window || gap(a, b).max(gap(a, other)) < hour);
+        }
+    }
+}
+
 #[test]
 fn nobody_knows_anything_of_a_run_where_all_is_independent() {
     let outcomes = play(
