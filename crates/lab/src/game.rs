@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 mod chart;
 mod draw;
 mod play;
+mod prior;
 
 #[cfg(test)]
 pub(crate) mod synthetic;

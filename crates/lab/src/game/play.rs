@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::prior::Law;
 use super::{Game, Identification, Questions, Trial, draw};
 use crate::attacks::{Attack, Knowledge, Outside, Practice, Scorer, Seen};
 use crate::controls;
@@ -231,37 +232,19 @@ impl Table<'_> {
     /// For each question for one of several, how likely each candidate is without the log: hospitals by their shares,
     /// bundles by the law of ages that practice shows, and where the stack was known before, by whether it is theirs.
     fn priors(&self) -> Vec<Vec<f64>> {
-        let laws = self.game.asks_target().then(|| self.laws());
-        let prior = |asked: &Identification| match &laws {
+        let stack_known = self.exam.stack_known;
+        let law = self
+            .game
+            .asks_target()
+            .then(|| Law::of(&self.lessons.identifications, self.seen, stack_known));
+        let prior = |asked: &Identification| match &law {
             None => self.exam.hospitals.clone(),
-            Some([ages, stacks]) => {
-                let likely = |&trial: &Trial| {
-                    let stack = self.exam.stack_known.then(|| held(self.here, trial));
-                    let of_stack = stack.map_or(0.0, |stack| stacks.log_ratio(stack));
-                    (ages.log_ratio(age(self.here, trial)) + of_stack).exp()
-                };
+            Some(law) => {
+                let likely = |&trial: &Trial| law.log_ratio(self.here, trial).exp();
                 asked.candidates.iter().map(likely).collect()
             }
         };
         self.exam.identifications.iter().map(prior).collect()
-    }
-
-    /// How much likelier bundles of each age are retrieved; and those of a stack.
-    fn laws(&self) -> [Calibration; 2] {
-        // Some wrong candidates for each right one: as many ranges for the recent as for the old.
-        const WRONG: usize = 3;
-        let (mut trials, mut answers) = (Vec::new(), Vec::new());
-        for asked in &self.lessons.identifications {
-            let wrong = (0..asked.candidates.len()).filter(|&other| other != asked.truth);
-            for candidate in wrong.take(WRONG).chain([asked.truth]) {
-                trials.push(asked.candidates[candidate]);
-                answers.push(candidate == asked.truth);
-            }
-        }
-        [age, held].map(|number: fn(Seen<'_>, Trial) -> f64| {
-            let numbers: Vec<f64> = trials.iter().map(|&of| number(self.seen, of)).collect();
-            Calibration::fit(&numbers, &answers)
-        })
     }
 
     /// The likeliest of several: what was likely before, times what the score says.
@@ -308,27 +291,6 @@ struct Identified {
     prior_top1: f64,
     entropy: f64,
     prior_entropy: f64,
-}
-
-/// How old a bundle is when it may be retrieved, on the scale of the law of ages.
-fn age(seen: Seen<'_>, trial: Trial) -> f64 {
-    let Trial::RetrievalOf(item, bundle) = trial else {
-        return f64::NAN;
-    };
-    let deposited = seen.outside.deposited[bundle as usize];
-    (seen.view.fetches[item].time.since(deposited).as_secs_f64()).ln_1p()
-}
-
-/// Where a bundle was written first, counted in generations from the beginning of the stack that is retrieved from.
-fn held(seen: Seen<'_>, trial: Trial) -> f64 {
-    let Trial::RetrievalOf(item, bundle) = trial else {
-        return f64::NAN;
-    };
-    let Some(&first) = seen.outside.first_uploads(bundle).first() else {
-        return f64::NAN;
-    };
-    let generation = seen.view.uploads[first as usize].generation;
-    f64::from(generation) - f64::from(seen.view.fetches[item].stack)
 }
 
 /// Questions, by number.
