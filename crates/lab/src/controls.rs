@@ -22,18 +22,35 @@ pub fn shuffle(questions: &mut Questions, seed: u64) {
     }
 }
 
-/// Whether outcomes agree with nobody knowing anything: intervals of 95 % hold 0.50 in nearly all cases, and no area is
-/// further from it than five standard errors.
+/// Whether outcomes agree with nobody knowing anything: no more intervals of 95 % miss 0.50 than chance makes them in
+/// one of a thousand laboratories, and no area is further from it than five standard errors.
 #[must_use]
 pub fn nothing_known(outcomes: &[Outcome]) -> bool {
-    let holds = |outcome: &&Outcome| outcome.ci_low <= 0.5 && 0.5 <= outcome.ci_high;
+    let misses = |outcome: &&Outcome| outcome.ci_low > 0.5 || 0.5 > outcome.ci_high;
     let far = |outcome: &Outcome| {
         // A quarter of the interval is a standard error.
         let error = (outcome.ci_high - outcome.ci_low) / 4.0;
         (outcome.auc - 0.5).abs() > 5.0 * error + 1e-9
     };
-    let held = outcomes.iter().filter(holds).count() as f64;
-    held >= 0.85 * outcomes.len() as f64 && !outcomes.iter().any(far)
+    let missed = outcomes.iter().filter(misses).count();
+    missed <= misses_by_chance(outcomes.len()) && !outcomes.iter().any(far)
+}
+
+/// So many of as many intervals of 95 % may miss: more do with a chance of less than one in a thousand.
+fn misses_by_chance(outcomes: usize) -> usize {
+    const MISS: f64 = 0.05;
+    const CHANCE: f64 = 1e-3;
+    let all = outcomes as f64;
+    let mut exactly = (1.0 - MISS).powf(all);
+    let mut more = 1.0 - exactly;
+    let mut misses = 0;
+    while more >= CHANCE && misses < outcomes {
+        let before = misses as f64;
+        exactly *= (all - before) / (before + 1.0) * MISS / (1.0 - MISS);
+        more -= exactly;
+        misses += 1;
+    }
+    misses
 }
 
 /// Whether an outcome shows a planted bit: its interval reaches the area that the bit gives, less what is lost where an
@@ -43,4 +60,17 @@ pub fn bit_found(outcome: &Outcome) -> bool {
     /// Share of items that are about one patient alone, at least.
     const ALONE: f64 = 0.8;
     outcome.ci_high >= 0.5 + ALONE * (PLANTED_BIT_AUC - 0.5) && outcome.ci_low > 0.55
+}
+
+#[cfg(test)]
+mod tests {
+    use super::misses_by_chance;
+
+    #[test]
+    fn misses_are_bounded_by_the_binomial_law() {
+        // Quantiles of the binomial distribution at 0.999.
+        for (outcomes, most) in [(0, 0), (1, 1), (20, 5), (60, 9), (150, 17), (200, 21)] {
+            assert_eq!(misses_by_chance(outcomes), most, "{outcomes}");
+        }
+    }
 }
