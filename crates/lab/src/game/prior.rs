@@ -111,11 +111,15 @@ mod tests {
         let asked = |number: u32| {
             let old = number * 3 % 1500;
             let new = 1500 + number * 7 % 1500;
-            let right = if number % 5 == 0 { old } else { new };
+            let right = if number.is_multiple_of(5) { old } else { new };
             let wrong = [
                 old + 1,
                 new - 1,
-                if number % 2 == 0 { old / 2 } else { new },
+                if number.is_multiple_of(2) {
+                    old / 2
+                } else {
+                    new
+                },
             ];
             let candidates = [right].into_iter().chain(wrong);
             Identification {
