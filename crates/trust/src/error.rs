@@ -167,7 +167,7 @@ pub(crate) mod refuse {
         ApiError::new(
             StatusCode::GONE,
             "gone",
-            "nothing more of this bundle is wanted: it was placed anew meanwhile, or a generation was sealed",
+            "the bundle is not wanted any more: a generation was sealed meanwhile, and an errand begins none",
         )
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use harpo_protocol::domain::sha256;
 use harpo_protocol::id::{BundleId, Nonce};
-use harpo_protocol::replacement::{Errand, ErrandSecrets, Room, draw};
+use harpo_protocol::replacement::{Errand, ErrandSecrets, Room, Rule, draw};
 use harpo_protocol::time::Timestamp;
 use harpo_service::random;
 use sqlx::SqliteConnection;
@@ -27,7 +27,9 @@ use crate::store::{generations, slots};
 /// How long a bundle can be given back: rounds of older stacks are far between.
 const LASTS: Duration = Duration::from_secs(6 * 3600);
 
-/// Whether the consumer of a bundle in a stack is to give it back under this grant; if so, it may from now on.
+/// Whether the consumer of a bundle in a stack is to give it back under this grant; if so, it may from now on. Also if
+/// others may: whether they do is not for it to know. What it may give back at one time has the limit of what it may
+/// deposit.
 pub(crate) async fn ask_back(
     trust: &Trust,
     tx: &mut SqliteConnection,
@@ -36,16 +38,28 @@ pub(crate) async fn ask_back(
     grant: Nonce,
 ) -> Result<bool, TrustError> {
     let now = trust.store.now();
-    let wanted = trust.config.replacement.after_read
-        && bundle.fragments <= trust.config.layout().capacity()
-        && !give_back::is_under_way(&mut *tx, bundle, now).await?;
-    if wanted {
-        give_back::grant(tx, grant, party.id, bundle, None, now.after(LASTS)).await?;
+    let layout = trust.config.layout();
+    if !trust.config.replacement.after_read || bundle.fragments > layout.capacity() {
+        return Ok(false);
     }
-    Ok(wanted)
+    let others = give_back::fragments(&mut *tx, party.id, bundle.number, now).await?;
+    let bytes = (others + u64::from(bundle.fragments)) * layout.fragment_bytes() as u64;
+    if bytes > u64::from(trust.config.limits.max_cached_mib_per_party) << 20 {
+        return Ok(false);
+    }
+    give_back::grant(tx, grant, party.id, bundle, None, now.after(LASTS)).await?;
+    Ok(true)
 }
 
-/// Something old of this stack, if errands have room left and the party has none there.
+/// Whether a party that has `own` slots of errands under way may have `more`: a quarter of what all may bring, or one
+/// bundle. One that finishes nothing holds up only that.
+fn is_fair(rule: &Rule, slots: u32, own: u32, more: u32) -> bool {
+    let allowance = rule.old_share * f64::from(slots);
+    own == 0 || f64::from(own) + f64::from(more) <= allowance / 4.0
+}
+
+/// Something old of the party's own in this stack, if errands have room left and the party has none there: a hospital
+/// learns where nothing lies that it did not deposit.
 pub(crate) async fn errand(
     trust: &Trust,
     tx: &mut SqliteConnection,
@@ -59,17 +73,18 @@ pub(crate) async fn errand(
     let Some((slots, brought)) = generations::room(&mut *tx).await? else {
         return Ok(None);
     };
+    let (under_way, own) = give_back::errand_slots(&mut *tx, party.id, now).await?;
     let room = Room {
         slots,
         brought,
-        under_way: give_back::errand_slots(&mut *tx, now).await?,
+        under_way,
     };
     // Most often there is none: the candidates need not be listed.
-    if !rule.allows(room.slots, room.brought, room.under_way, 1) {
+    if !rule.allows(slots, brought, under_way, 1) || !is_fair(&rule, slots, own, 1) {
         return Ok(None);
     }
     let cells = u32::from(trust.config.layout().cells_per_slot);
-    let candidates: Vec<_> = give_back::candidates(&mut *tx, stack, now)
+    let candidates: Vec<_> = give_back::candidates(&mut *tx, party.id, stack, now)
         .await?
         .into_iter()
         .map(|(bundle, fragments)| {
@@ -78,7 +93,9 @@ pub(crate) async fn errand(
         })
         .collect();
     let rng = &mut random::system();
-    let Some((id, slots)) = draw(&rule, room, &candidates, rng) else {
+    let Some((id, slots)) =
+        draw(&rule, room, &candidates, rng).filter(|(_, more)| is_fair(&rule, slots, own, *more))
+    else {
         return Ok(None);
     };
     let bundle = bundles::find(&mut *tx, id)
@@ -146,7 +163,8 @@ fn refuse_expired(grant: &Grant, now: Timestamp) -> Result<(), TrustError> {
     Err(refuse::expired("the grant to give the bundle back is too old; drop it").into())
 }
 
-/// Stores one fragment that comes back.
+/// Stores one fragment that comes back. What others have given back already is dropped, and not refused: that they have
+/// is not for this party to know.
 pub(crate) async fn put_fragment(
     trust: &Trust,
     party: &Party,
@@ -159,9 +177,6 @@ pub(crate) async fn put_fragment(
     let storing = trust.cache.storing(id).await;
     let mut db = trust.store.db.read().acquire().await?;
     let (bundle, granted) = granted(&mut db, party, id, grant).await?;
-    if bundle.generation != Some(granted.generation) {
-        return Err(refuse::not_wanted().into());
-    }
     refuse_expired(&granted, trust.store.now())?;
     if fragment >= bundle.fragments {
         return Err(
@@ -181,6 +196,9 @@ pub(crate) async fn put_fragment(
     if sha256(&bytes) != digest {
         return Err(refuse::rejected("a fragment that its manifest does not list").into());
     }
+    if bundle.generation != Some(granted.generation) {
+        return Ok(());
+    }
     storing.put(fragment, bytes).await?;
     // The operator's process, which erases, does not wait for this one's locks.
     let db = trust.store.db.read();
@@ -193,8 +211,8 @@ pub(crate) async fn put_fragment(
     Ok(())
 }
 
-/// Places a bundle anew, all of whose fragments are back; nothing if that was done before. What an errand brings is not
-/// wanted while the open generation is empty.
+/// Places a bundle anew, all of whose fragments are back; nothing if that was done before, by whomever. What an errand
+/// brings is not wanted while the open generation is empty.
 pub(crate) async fn complete(
     trust: &Trust,
     party: &Party,
@@ -203,10 +221,10 @@ pub(crate) async fn complete(
 ) -> Result<(), TrustError> {
     let mut tx = trust.store.db.begin("replace").await?;
     let (bundle, granted) = granted(&mut tx, party, id, grant).await?;
+    refuse_expired(&granted, trust.store.now())?;
     if bundle.generation != Some(granted.generation) {
         return Ok(());
     }
-    refuse_expired(&granted, trust.store.now())?;
     if granted.is_errand && generations::room(&mut *tx).await?.is_none() {
         // Sealing came in between. An errand that began the next generation would have it sealed some time later, and
         // others would come with it: an idle network would go on writing for ever.

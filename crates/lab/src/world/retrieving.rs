@@ -58,12 +58,12 @@ impl World<'_, '_> {
         Ok(())
     }
 
-    /// Trust may want something back, by a gateway that has no errand of this stack (5.7).
+    /// Trust may want something of its own back from a gateway that has no errand of this stack (5.7).
     fn errand(&mut self, hospital: u16, stack: usize, now: Timestamp) {
         if self.gateways.errands.contains(&(hospital, stack)) {
             return;
         }
-        let Some((bundle, places)) = self.trust.errand(stack, &mut self.rng) else {
+        let Some((bundle, places)) = self.trust.errand(hospital, stack, &mut self.rng) else {
             return;
         };
         let name = self.gateways.wants.len() as u32;

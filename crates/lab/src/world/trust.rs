@@ -23,6 +23,8 @@ pub(super) struct Trust {
     parity: Option<Vec<usize>>,
     pub(super) generations: Vec<Generation>,
     pub(super) bundles: Vec<Stored>,
+    /// Who deposited each bundle.
+    origins: Vec<u16>,
     pub(super) shelves: Vec<Stack>,
     /// Those that are not retired, oldest first: places in `shelves`.
     pub(super) current: Vec<usize>,
@@ -106,6 +108,7 @@ impl Trust {
             config,
             generations: Vec::new(),
             bundles: vec![Stored::default(); traffic.deposits.len()],
+            origins: traffic.deposits.iter().map(|d| d.hospital).collect(),
             shelves: Vec::new(),
             current: Vec::new(),
             under_way: 0,
@@ -166,9 +169,10 @@ impl Trust {
         self.current.get(place).copied()
     }
 
-    /// Something old of this stack to bring back, and its slots (5.7).
+    /// Something old of the hospital's own in this stack to bring back, and its slots (5.7).
     pub(super) fn errand(
         &mut self,
+        hospital: u16,
         stack: usize,
         rng: &mut ChaCha20Rng,
     ) -> Option<(u32, Vec<(GenerationId, u32)>)> {
@@ -180,7 +184,13 @@ impl Trust {
             brought: open.brought,
             under_way: self.under_way,
         };
-        let bundle = draw(&rule, room, &self.shelves[stack].candidates, rng)?;
+        if !rule.allows(room.slots, room.brought, room.under_way, 1) {
+            return None;
+        }
+        let of_own = |(bundle, _): &&(u32, u32)| self.origins[*bundle as usize] == hospital;
+        let candidates = &self.shelves[stack].candidates;
+        let candidates: Vec<_> = candidates.iter().filter(of_own).copied().collect();
+        let bundle = draw(&rule, room, &candidates, rng)?;
         let stored = &self.bundles[bundle as usize];
         let id = self.id(stored.generation?);
         let places: Vec<_> = stored.slots.iter().map(|slot| (id, *slot)).collect();

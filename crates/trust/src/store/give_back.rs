@@ -83,19 +83,43 @@ pub(crate) async fn is_under_way(
     .await?)
 }
 
-/// Slots that errands under way bring at most.
+/// Slots that errands under way bring at most: those of all parties, and those of this one.
 pub(crate) async fn errand_slots(
     db: impl SqliteExecutor<'_>,
+    party: PartyId,
     now: Timestamp,
-) -> Result<u32, TrustError> {
-    let slots: i64 = sqlx::query_scalar(
-        "SELECT coalesce(sum(errand), 0) FROM give_back JOIN bundle ON bundle.number = give_back.bundle \
+) -> Result<(u32, u32), TrustError> {
+    let (all, own): (i64, i64) = sqlx::query_as(
+        "SELECT coalesce(sum(errand), 0), coalesce(sum(CASE WHEN party = ? THEN errand END), 0) \
+         FROM give_back JOIN bundle ON bundle.number = give_back.bundle \
          WHERE bundle.state = 'placed' AND bundle.generation = give_back.generation AND expires >= ?",
     )
+    .bind(party.0.as_slice())
     .bind(now.0 as i64)
     .fetch_one(db)
     .await?;
-    Ok(u32::try_from(slots).unwrap_or(u32::MAX))
+    let most = |slots: i64| u32::try_from(slots).unwrap_or(u32::MAX);
+    Ok((most(all), most(own)))
+}
+
+/// Fragments of the bundles, but for this one, that a party may give back now.
+pub(crate) async fn fragments(
+    db: impl SqliteExecutor<'_>,
+    party: PartyId,
+    besides: i64,
+    now: Timestamp,
+) -> Result<u64, TrustError> {
+    let fragments: i64 = sqlx::query_scalar(
+        "SELECT coalesce(sum(length(fragments)), 0) / 32 FROM bundle \
+         WHERE state = 'placed' AND number != ? AND (number, generation) IN \
+           (SELECT bundle, generation FROM give_back WHERE party = ? AND expires >= ?)",
+    )
+    .bind(besides)
+    .bind(party.0.as_slice())
+    .bind(now.0 as i64)
+    .fetch_one(db)
+    .await?;
+    Ok(fragments as u64)
 }
 
 /// Whether a party has an errand in this stack that it has not finished.
@@ -118,9 +142,10 @@ pub(crate) async fn has_errand(
     .await?)
 }
 
-/// The bundles that are read from this stack and that nobody is giving back, with their fragments' number.
+/// A party's own bundles that are read from this stack and that nobody is giving back, with their fragments' number.
 pub(crate) async fn candidates(
     db: impl SqliteExecutor<'_>,
+    party: PartyId,
     stack: i64,
     now: Timestamp,
 ) -> Result<Vec<(BundleId, u32)>, TrustError> {
@@ -128,11 +153,12 @@ pub(crate) async fn candidates(
         "SELECT bundle.id, length(fragments) / 32 FROM generation \
          JOIN bundle ON bundle.generation = generation.number \
          WHERE generation.stack = ? AND generation.state = 'sealed' AND generation.cached = 0 \
-         AND bundle.state = 'placed' AND NOT EXISTS (SELECT 1 FROM give_back \
+         AND bundle.state = 'placed' AND bundle.origin = ? AND NOT EXISTS (SELECT 1 FROM give_back \
            WHERE give_back.bundle = bundle.number AND give_back.generation = bundle.generation \
            AND give_back.expires >= ?)",
     )
     .bind(stack)
+    .bind(party.0.as_slice())
     .bind(now.0 as i64)
     .fetch_all(db)
     .await?;

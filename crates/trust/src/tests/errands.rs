@@ -45,7 +45,8 @@ async fn errand(network: &Network, gateway: &Gateway) -> (Errand, Vec<Placement>
 async fn an_errand_brings_a_bundle_back_under_new_keys() {
     let mut network = Network::with(ROUNDS).await;
     let (a, b) = (network.gateway("A").await, network.gateway("B").await);
-    let (old, _) = sealed_and_open(&mut network, &a, 10).await;
+    let (old, _) = sealed_and_open(&mut network, &b, 10).await;
+    assert!(round(&a).await.errand.is_none(), "it is not its own");
     let (errand, before) = errand(&network, &b).await;
     assert_eq!(errand.bundle, old.id);
     let fragments = read(&network, &before);
@@ -61,7 +62,7 @@ async fn an_errand_brings_a_bundle_back_under_new_keys() {
     assert_eq!(code(complete(&b, old.id, errand.grant).await), "incomplete");
     let reader = access(&a, old.id).await;
     assert!(matches!(reader.source, Source::Stack { .. }));
-    assert!(!reader.give_back, "somebody is at it");
+    assert!(reader.give_back, "nobody is told that another is at it");
     give(&b, old.id, 0, errand.grant, &fragments[0])
         .await
         .unwrap();
@@ -106,10 +107,8 @@ async fn errands_stay_within_their_share_and_need_something_new() {
         network.gateway("B").await,
         network.gateway("C").await,
     );
-    let old = [
-        a.deposit(&Spec::new("1.1", 12)).await,
-        a.deposit(&Spec::new("1.2", 12)).await,
-    ];
+    let old = b.deposit(&Spec::new("1.2", 12)).await;
+    a.deposit(&Spec::new("1.1", 12)).await;
     assert!(round(&a).await.stack.is_none());
     network.seal().await;
     assert!(round(&a).await.errand.is_none(), "nothing new is there");
@@ -123,24 +122,49 @@ async fn errands_stay_within_their_share_and_need_something_new() {
     // It is not done: after its time somebody else gets one.
     network.clock.advance(6 * HOUR);
     let again = round(&b).await.errand.unwrap();
-    let sealed = old.iter().find(|sealed| sealed.id == again.bundle).unwrap();
-    give_all(&b, sealed, again.grant).await;
-    complete(&b, sealed.id, again.grant).await.unwrap();
+    assert_eq!(again.bundle, old.id);
+    give_all(&b, &old, again.grant).await;
+    complete(&b, old.id, again.grant).await.unwrap();
     network.clock.advance(HOUR);
-    assert!(round(&c).await.errand.is_none(), "three were brought");
+    assert!(round(&a).await.errand.is_none(), "three were brought");
     assert_ne!(again.grant, errand.grant);
     // The next generation has room again.
     network.seal().await;
     a.deposit(&Spec::new("1.4", 1)).await;
-    network.clock.advance(HOUR);
-    assert!(round(&c).await.errand.is_some());
+    network.clock.advance(2 * HOUR);
+    assert!(round(&a).await.errand.is_some());
+    assert!(round(&c).await.errand.is_none(), "it deposited nothing");
+}
+
+#[tokio::test]
+async fn one_that_finishes_no_errand_leaves_room_for_others() {
+    // Errands may bring four slots of eight; a quarter of them is one.
+    let extra = format!("{ROUNDS}[ring]\nmax_generations_per_stack = 1");
+    let mut network = Network::with(&extra).await;
+    let (a, b) = (network.gateway("A").await, network.gateway("B").await);
+    for study in 0..3 {
+        a.deposit(&Spec::new(format!("1.{study}").leak(), 4)).await;
+        b.deposit(&Spec::new(format!("2.{study}").leak(), 4)).await;
+        network.seal().await;
+    }
+    a.deposit(&Spec::new("1.9", 1)).await;
+    let (mut of_a, mut of_b) = (0, 0);
+    for _ in 0..6 {
+        network.clock.advance(HOUR / 60);
+        of_a += u32::from(round(&a).await.errand.is_some());
+    }
+    for _ in 0..6 {
+        network.clock.advance(HOUR / 60);
+        of_b += u32::from(round(&b).await.errand.is_some());
+    }
+    assert_eq!((of_a, of_b), (1, 1));
 }
 
 #[tokio::test]
 async fn an_errand_does_not_begin_a_generation() {
     let mut network = Network::with(ROUNDS).await;
     let (mut a, mut b) = (network.gateway("A").await, network.gateway("B").await);
-    let (old, new) = sealed_and_open(&mut network, &a, 2).await;
+    let (old, new) = sealed_and_open(&mut network, &b, 2).await;
     let (errand, _) = errand(&network, &b).await;
     give_all(&b, &old, errand.grant).await;
     network.seal().await;

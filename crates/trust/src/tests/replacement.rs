@@ -77,7 +77,7 @@ async fn what_was_read_is_given_back_once() {
     let first = access(&b, bundle.id).await;
     assert!(first.give_back);
     let second = access(&a, bundle.id).await;
-    assert!(!second.give_back, "one is enough");
+    assert!(second.give_back, "nobody is told that another has read it");
 
     give_all(&b, &bundle, first.grant).await;
     complete(&b, bundle.id, first.grant).await.unwrap();
@@ -85,8 +85,12 @@ async fn what_was_read_is_given_back_once() {
     complete(&b, bundle.id, first.grant).await.unwrap();
     assert_eq!(network.events_named("replaced").await.len(), 1);
     assert_eq!(network.events_named("replaced").await[0]["errand"], false);
-    let late = give(&b, bundle.id, 0, first.grant, &bundle.fragments[0]).await;
-    assert_eq!(code(late), "gone");
+    // The other one sees what the first saw, and changes nothing.
+    give_all(&a, &bundle, second.grant).await;
+    complete(&a, bundle.id, second.grant).await.unwrap();
+    assert_eq!(network.events_named("replaced").await.len(), 1);
+    let wrong = give(&a, bundle.id, 0, second.grant, &bundle.fragments[1]).await;
+    assert_eq!(code(wrong), "rejected");
     assert!(matches!(access(&a, bundle.id).await.source, Source::Cache));
 
     // The next copy is another matter.
@@ -94,35 +98,69 @@ async fn what_was_read_is_given_back_once() {
     let third = access(&a, bundle.id).await;
     assert!(third.give_back);
     assert!(network.trust.cache.bundles().unwrap().is_empty());
-    let late = complete(&b, bundle.id, first.grant).await;
-    late.unwrap();
+    give_all(&b, &bundle, first.grant).await;
+    complete(&b, bundle.id, first.grant).await.unwrap();
+    assert!(
+        network.trust.cache.bundles().unwrap().is_empty(),
+        "what comes late is dropped"
+    );
     assert_eq!(network.events_named("replaced").await.len(), 1);
 }
 
 #[tokio::test]
-async fn the_second_of_two_givers_changes_nothing() {
+async fn the_first_of_two_givers_to_complete_wins() {
     let mut network = Network::new().await;
-    let (a, b) = (network.gateway("A").await, network.gateway("B").await);
+    let (mut a, mut b) = (network.gateway("A").await, network.gateway("B").await);
     let bundle = a.deposit(&Spec::new("1.1", 2)).await;
     network.seal().await;
     let first = access(&a, bundle.id).await;
-    // The first one's time runs out at the very end of the second's.
-    network.clock.advance(6 * HOUR + HOUR / 3600);
+    network.clock.advance(HOUR);
     let second = access(&b, bundle.id).await;
     assert!(first.give_back && second.give_back);
-    assert_eq!(
-        code(give(&a, bundle.id, 0, first.grant, &bundle.fragments[0]).await),
-        "expired"
-    );
-    assert_eq!(code(complete(&a, bundle.id, first.grant).await), "expired");
+    // Both are at it, and a kill comes in between.
+    give(&a, bundle.id, 0, first.grant, &bundle.fragments[0])
+        .await
+        .unwrap();
     give_all(&b, &bundle, second.grant).await;
+    network.kill_and_restart().await;
+    a.reconnect(&network);
+    b.reconnect(&network);
     complete(&b, bundle.id, second.grant).await.unwrap();
+    give(&a, bundle.id, 1, first.grant, &bundle.fragments[1])
+        .await
+        .unwrap();
     complete(&a, bundle.id, first.grant).await.unwrap();
-    assert_eq!(
-        code(give(&a, bundle.id, 0, first.grant, &bundle.fragments[0]).await),
-        "gone"
-    );
     assert_eq!(network.events_named("replaced").await.len(), 1);
+    let missing = network.trust.cache.missing(bundle.id, 2).await.unwrap();
+    assert!(missing.is_empty());
+    // Nor does its grant's end tell the slower one anything.
+    network.clock.advance(5 * HOUR + HOUR / 3600);
+    let late = give(&a, bundle.id, 0, first.grant, &bundle.fragments[0]).await;
+    assert_eq!(code(late), "expired");
+    assert_eq!(code(complete(&a, bundle.id, first.grant).await), "expired");
+    complete(&b, bundle.id, second.grant).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_party_may_give_back_has_the_limit_of_its_deposits() {
+    // One MiB: 1040 fragments of 1008 bytes.
+    let mut network = Network::with("[limits]\nmax_cached_mib_per_party = 1").await;
+    let (a, b) = (network.gateway("A").await, network.gateway("B").await);
+    let mut bundles = Vec::new();
+    for study in 0..34 {
+        bundles.push(a.deposit(&Spec::new(format!("1.{study}").leak(), 32)).await);
+        network.seal().await;
+    }
+    for bundle in &bundles[..32] {
+        assert!(access(&b, bundle.id).await.give_back);
+    }
+    let grant = access(&b, bundles[0].id).await;
+    assert!(grant.give_back, "it is counted once");
+    assert!(!access(&b, bundles[32].id).await.give_back);
+    assert!(access(&a, bundles[32].id).await.give_back, "another party");
+    give_all(&b, &bundles[0], grant.grant).await;
+    complete(&b, bundles[0].id, grant.grant).await.unwrap();
+    assert!(access(&b, bundles[33].id).await.give_back, "room again");
 }
 
 #[tokio::test]
@@ -341,7 +379,7 @@ async fn a_closed_stack_without_bundles_is_retired() {
     operator.erase(bundles[1].id, "r", true).await.unwrap();
     operator.close().await;
     network.mix().await;
-    network.clock.advance(23 * HOUR);
+    network.clock.advance(24 * HOUR);
     network.mix().await;
     a.reconnect(&network);
     assert_eq!(a.stacks().await.len(), 3, "somebody may be reading");
@@ -349,7 +387,7 @@ async fn a_closed_stack_without_bundles_is_retired() {
         .cloud
         .down
         .store(true, std::sync::atomic::Ordering::SeqCst);
-    network.clock.advance(HOUR);
+    network.clock.advance(48 * HOUR);
     network.mix().await;
     a.reconnect(&network);
     let left = a.stacks().await;
