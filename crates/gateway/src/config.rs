@@ -156,7 +156,8 @@ pub struct ConsultSection {
     pub failure_holdoff_seconds: f64,
     /// Oblivious retrievals at once.
     pub retrievals_at_once: usize,
-    /// How often trust is asked for newly sealed generations, whose hints are then fetched.
+    /// How often trust is asked for newly sealed generations, whose hints are then fetched, on
+    /// average: each time between half of it and one and a half times it.
     pub stack_poll_seconds: f64,
 }
 

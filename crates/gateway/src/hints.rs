@@ -129,6 +129,10 @@ impl HeldStack {
     }
 }
 
+/// A hint that broke off is asked for again from a multiple of this, 16 MiB: the exact byte at which it broke would be known
+/// again by the cloud, which cut it there, and two connections would be one gateway's.
+const RESUMES_AT: u64 = 16 << 20;
+
 /// Sums in memory at once; the least recently used goes first. Each is as large as two to four of
 /// its generations' hints.
 const SUMS_HELD: usize = 3;
@@ -197,7 +201,7 @@ impl Hints {
         }
         let _one = self.fetching.lock().await;
         let part = self.path(generation).with_extension("part");
-        let have = fs::metadata(&part).map_or(0, |m| m.len());
+        let have = resumable(&part, expected)?;
         if have < expected {
             let receiving = self.receive(cloud, generation, &part, have);
             let received = pace.within(clock, expected, receiving).await;
@@ -343,6 +347,25 @@ pub fn info(generation: &SealedGeneration) -> Result<GenerationInfo, oblivious::
         shape: Shape::new(figures.slots, figures.slot_bytes, figures.interleave)?,
         seed: Seed(figures.seed.0),
     })
+}
+
+/// Bytes of an interrupted hint that are kept; cuts off the others.
+fn resumable(part: &Path, expected: u64) -> io::Result<u64> {
+    let have = match fs::metadata(part) {
+        Ok(found) => found.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error),
+    };
+    if have >= expected {
+        // Whole, or wrong: its digest says.
+        return Ok(have);
+    }
+    let keep = have - have % RESUMES_AT;
+    fs::OpenOptions::new()
+        .write(true)
+        .open(part)?
+        .set_len(keep)?;
+    Ok(keep)
 }
 
 fn digest(path: &Path) -> io::Result<harpo_protocol::id::Digest> {

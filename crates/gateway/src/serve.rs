@@ -18,6 +18,7 @@ use harpo_service::http::{Client, ClientError, Limits, Server};
 use harpo_service::metrics::Metrics;
 use harpo_service::shutdown::Shutdown;
 use harpo_service::tls::{Expect, TlsError, client_config};
+use rand_core::Rng;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -223,7 +224,7 @@ pub async fn serve(
             consult,
             ready.clone(),
             figures.stack_poll,
-            clock.clone(),
+            party.clone(),
             stop.clone(),
         ),
     );
@@ -290,9 +291,10 @@ async fn poll_hints(
     consult: Consult,
     ready: Ready,
     every: Duration,
-    clock: Clock,
+    party: Arc<Party>,
     stop: CancellationToken,
 ) {
+    let mut rng = party.rng();
     loop {
         let outcome = consult.refresh_hints().await;
         ready.hints(&outcome);
@@ -301,9 +303,18 @@ async fn poll_hints(
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = clock.sleep(every) => {}
+            () = party.clock().sleep(poll_pause(every, &mut rng)) => {}
         }
     }
+}
+
+/// Uniform from half of `every` to one and a half times it, in milliseconds, and drawn anew each time: a gateway that asked at
+/// its own beat would be known by it.
+fn poll_pause(every: Duration, rng: &mut impl Rng) -> Duration {
+    let whole = every.as_millis().max(1);
+    let into = (u128::from(rng.next_u64()) * whole) >> 64;
+    let pause = every / 2 + Duration::from_millis(u64::try_from(into).unwrap_or(u64::MAX));
+    pause.max(Duration::from_millis(1))
 }
 
 fn now(clock: &Clock) -> crate::dicom::scp::Now {

@@ -231,3 +231,25 @@ async fn a_hint_that_trickles_is_given_up_and_what_came_is_kept() {
     let part = hints.path(&slow).with_extension("part");
     assert!(fs::metadata(part).unwrap().len() > 0);
 }
+
+/// The cloud chooses where an answer breaks off, and would know the gateway again by the very byte.
+#[test]
+fn what_broke_off_goes_on_at_a_multiple_that_tells_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let part = dir.path().join("hint.part");
+    let whole = 5 * RESUMES_AT + 7;
+    assert_eq!(resumable(&part, whole).unwrap(), 0);
+    for (came, kept) in [
+        (0, 0),
+        (1, 0),
+        (RESUMES_AT - 1, 0),
+        (RESUMES_AT, RESUMES_AT),
+        (2 * RESUMES_AT + 12_345, 2 * RESUMES_AT),
+        (whole - 1, 5 * RESUMES_AT),
+        (whole, whole),
+    ] {
+        fs::File::create(&part).unwrap().set_len(came).unwrap();
+        assert_eq!(resumable(&part, whole).unwrap(), kept, "{came}");
+        assert_eq!(fs::metadata(&part).unwrap().len(), kept);
+    }
+}

@@ -180,3 +180,15 @@ async fn users_come_and_go_while_it_runs_and_see_no_bundles_of_others() {
     users::remove(&file, "ada").unwrap();
     becomes(StatusCode::UNAUTHORIZED).await;
 }
+
+#[test]
+fn stacks_are_asked_for_at_no_beat() {
+    let mut rng = harpo_service::random::system();
+    let every = Duration::from_secs(15);
+    let pauses: Vec<_> = (0..1000).map(|_| poll_pause(every, &mut rng)).collect();
+    let (least, most) = (*pauses.iter().min().unwrap(), *pauses.iter().max().unwrap());
+    assert!(least >= every / 2 && most <= every * 3 / 2);
+    assert!(most - least > every * 9 / 10, "{least:?} to {most:?}");
+    let shortest = poll_pause(Duration::from_nanos(1), &mut rng);
+    assert!(shortest >= Duration::from_millis(1));
+}
