@@ -210,6 +210,11 @@ pub enum Event {
         /// What the operator gave as the reason.
         reason: String,
     },
+    /// Gateways are told another key of the cloud's for the relay, or the first.
+    RelayKey {
+        /// SHA-256 of its base64.
+        key: Digest,
+    },
     /// An abandoned deposit was removed.
     DepositExpired {
         /// Which one.

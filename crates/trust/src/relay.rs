@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use harpo_protocol::Malformed;
+use harpo_protocol::domain::sha256;
 use harpo_protocol::identity::RelayInfo;
 use harpo_service::admin::Readiness;
 use harpo_service::causes::in_one_line;
@@ -13,7 +14,10 @@ use harpo_service::ohttp::PublicKey;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Event;
+use crate::error::TrustError;
 use crate::serve::Trust;
+use crate::store::{Store, relay_key};
 
 /// Longest list of keys.
 const KEYS_BYTES: usize = 16 << 10;
@@ -21,6 +25,9 @@ const KEYS_BYTES: usize = 16 << 10;
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Before the first time that it is known.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long gateways are told a key at least. The cloud sees which of them use the old one for a while, each time that
+/// it changes: this bounds how often it can look.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// `[relay]`: through whom gateways reach the cloud.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -48,6 +55,8 @@ pub(crate) struct Relay {
     url: Option<String>,
     /// The cloud's key, base64.
     keys: Mutex<Option<String>>,
+    /// The last one that was not taken, and was said to be.
+    refused: Mutex<Option<String>>,
 }
 
 /// Why there is no key.
@@ -57,6 +66,8 @@ enum KeyError {
     Cloud(#[from] ClientError),
     #[error("the cloud's key for the relay cannot be used")]
     Key(#[from] Malformed),
+    #[error("the cloud's key for the relay cannot be kept")]
+    Store(#[from] TrustError),
 }
 
 impl Relay {
@@ -64,6 +75,7 @@ impl Relay {
         Self {
             url: config.url.clone(),
             keys: Mutex::default(),
+            refused: Mutex::default(),
         }
     }
 
@@ -92,10 +104,50 @@ impl Relay {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes what was told before a restart.
+    pub(crate) async fn recall(&self, store: &Store) -> Result<(), TrustError> {
+        if let Some((key, _)) = relay_key::find(store.db.read()).await? {
+            *self.lock() = Some(key);
+        }
+        Ok(())
+    }
+
     /// Asks the cloud for its key.
-    async fn look(&self, cloud: &Client) -> Result<(), KeyError> {
+    async fn look(&self, store: &Store, cloud: &Client) -> Result<(), KeyError> {
         let list = cloud.get("/v1/ohttp-keys").send_bytes(KEYS_BYTES).await?;
         let key = PublicKey::from_list(&list)?.to_base64()?;
+        Ok(self.offered(store, key).await?)
+    }
+
+    /// Takes a key that the cloud offers, unless the one that gateways are told is younger than [`KEPT`].
+    pub(crate) async fn offered(&self, store: &Store, key: String) -> Result<(), TrustError> {
+        let now = store.now();
+        let mut tx = store.db.begin("relay key").await?;
+        match relay_key::find(&mut *tx).await? {
+            Some((known, _)) if known == key => {}
+            Some((_, since)) if now < since.after(KEPT) => {
+                let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+                if refused.as_ref() != Some(&key) {
+                    tracing::warn!(
+                        "the cloud changed its key for the relay again within a day: not taken yet; gateways are told \
+                         the one before"
+                    );
+                    *refused = Some(key);
+                }
+                return Ok(());
+            }
+            known => {
+                if known.is_some() {
+                    tracing::warn!("the cloud's key for the relay was replaced");
+                }
+                relay_key::set(&mut tx, &key, now).await?;
+                let digest = sha256(key.as_bytes());
+                store
+                    .audit(&mut tx, Event::RelayKey { key: digest })
+                    .await?;
+                tx.commit().await?;
+            }
+        }
         *self.lock() = Some(key);
         Ok(())
     }
@@ -113,8 +165,11 @@ pub(crate) async fn keep(
     }
     let condition = readiness.condition("relay");
     condition.fails("the cloud has not told its key for the relay yet");
+    if let Err(error) = trust.relay.recall(&trust.store).await {
+        tracing::warn!(error = in_one_line(&error), "the last key is not known");
+    }
     loop {
-        let looked = trust.relay.look(&cloud).await;
+        let looked = trust.relay.look(&trust.store, &cloud).await;
         let is_known = trust.relay.lock().is_some();
         if is_known {
             condition.holds();

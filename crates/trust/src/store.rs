@@ -18,6 +18,7 @@ pub(crate) mod generations;
 pub(crate) mod give_back;
 pub(crate) mod parties;
 pub(crate) mod permits;
+pub(crate) mod relay_key;
 pub(crate) mod rounds;
 pub(crate) mod slots;
 pub(crate) mod stacks;

@@ -11,6 +11,7 @@ mod limits;
 mod mixer;
 mod network;
 mod pacing;
+mod relay_key;
 mod release;
 mod replacement;
 mod rounds;
