@@ -48,6 +48,9 @@ pub enum Game {
     /// (ii) Two retrievals that brought something, from anywhere in the log, not matched in time: what episodes of care
     /// alone tell whoever knows which retrievals brought something.
     RetrievalsUnmatched,
+    /// (ii) Two retrievals outside the rounds, at once, from anywhere in the log. No: any other at once in place of the
+    /// second. They are too few to be matched in time.
+    RetrievalsAtOnce,
     /// (iii) An upload: from this hospital? No: a hospital drawn as often as it uploads in the same generation.
     UploadOriginWithinEpoch,
     /// (iii) An upload: from this hospital? No: a hospital drawn as often as it uploads, so that size alone scores 0.5.
@@ -56,6 +59,8 @@ pub enum Game {
     RetrievalOrigin,
     /// (iv) A retrieval for a reader or asked for ahead: by this hospital? No: one drawn as often as it consults.
     RetrievalOriginConsults,
+    /// (iv) A retrieval outside the rounds, at once: by this hospital? No: one drawn as often as it retrieves so.
+    RetrievalOriginAtOnce,
     /// (v) A retrieval that brought something: of this bundle? The attacker knows when each bundle was deposited and
     /// where it was written first. No: what another retrieval within three hours brought, so that recency alone scores
     /// 0.5. Besides: which of 100 bundles that could be read by then? Where rounds name the stack beforehand, for
@@ -71,7 +76,7 @@ pub enum Game {
 
 impl Game {
     /// Every game.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::UploadsWithinEpoch,
         Self::UploadsWholeLog,
         Self::UploadsOfOneStudy,
@@ -80,10 +85,12 @@ impl Game {
         Self::RetrievalsWholeLog,
         Self::RetrievalsConsults,
         Self::RetrievalsUnmatched,
+        Self::RetrievalsAtOnce,
         Self::UploadOriginWithinEpoch,
         Self::UploadOrigin,
         Self::RetrievalOrigin,
         Self::RetrievalOriginConsults,
+        Self::RetrievalOriginAtOnce,
         Self::RetrievalTarget,
         Self::RetrievalTargetConsults,
         Self::RetrievalTargetAnyStack,
@@ -100,9 +107,12 @@ impl Game {
             Self::RetrievalsWithinWindow
             | Self::RetrievalsWholeLog
             | Self::RetrievalsConsults
-            | Self::RetrievalsUnmatched => "ii",
+            | Self::RetrievalsUnmatched
+            | Self::RetrievalsAtOnce => "ii",
             Self::UploadOriginWithinEpoch | Self::UploadOrigin => "iii",
-            Self::RetrievalOrigin | Self::RetrievalOriginConsults => "iv",
+            Self::RetrievalOrigin | Self::RetrievalOriginConsults | Self::RetrievalOriginAtOnce => {
+                "iv"
+            }
             Self::RetrievalTarget
             | Self::RetrievalTargetConsults
             | Self::RetrievalTargetAnyStack => "v",
@@ -123,10 +133,12 @@ impl Game {
             Self::RetrievalsWholeLog => "retrievals for one patient, whole log",
             Self::RetrievalsConsults => "consultations of one patient, whole log",
             Self::RetrievalsUnmatched => "retrievals for one patient, not matched in time",
+            Self::RetrievalsAtOnce => "retrievals at once for one patient",
             Self::UploadOriginWithinEpoch => "hospital of an upload, within an epoch",
             Self::UploadOrigin => "hospital of an upload",
             Self::RetrievalOrigin => "hospital of a retrieval",
             Self::RetrievalOriginConsults => "hospital of a consultation",
+            Self::RetrievalOriginAtOnce => "hospital of a retrieval at once",
             Self::RetrievalTarget => "bundle of a retrieval",
             Self::RetrievalTargetConsults => "bundle of a consultation",
             Self::RetrievalTargetAnyStack => "bundle of a retrieval, the stack being news",
@@ -143,6 +155,8 @@ impl Game {
                 | Self::UploadsOfOneStudy
                 | Self::UploadsOfDifferentStudies
                 | Self::RetrievalsUnmatched
+                | Self::RetrievalsAtOnce
+                | Self::RetrievalOriginAtOnce
                 | Self::RetrievalTargetAnyStack
         )
     }

@@ -120,6 +120,8 @@ pub struct Read {
     pub bundles: Vec<u32>,
     /// The strongest reason.
     pub why: Why,
+    /// Whether it was made outside the rounds, because it could not wait.
+    pub at_once: bool,
 }
 
 /// A run.

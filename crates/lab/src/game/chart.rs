@@ -64,6 +64,10 @@ pub(super) struct Chart<'a> {
     pub(super) brought: Vec<u32>,
     /// Retrievals for readers or asked for ahead.
     pub(super) consults: Vec<u32>,
+    /// Retrievals that were made outside the rounds.
+    pub(super) at_once: Vec<u32>,
+    /// The same, of a patient.
+    pub(super) at_once_of_patient: Groups,
     /// When a bundle could first be read from the cloud.
     pub(super) readable: Vec<Option<Timestamp>>,
     /// The length of a round, or of the minute that retrievals are matched in.
@@ -95,12 +99,17 @@ impl<'a> Chart<'a> {
         }
         let (mut of_patient, mut consults_of) = (Vec::new(), Vec::new());
         let (mut brought, mut consults) = (Vec::new(), Vec::new());
+        let (mut at_once, mut at_once_of) = (Vec::new(), Vec::new());
         for (fetch, read) in (0..).zip(&record.truth.fetches) {
             if read.why == Why::Cover || read.bundles.is_empty() {
                 continue;
             }
             brought.push(fetch);
             of_patient.extend(read.bundles.iter().map(|&of| (patient(of), fetch)));
+            if read.at_once {
+                at_once.push(fetch);
+                at_once_of.extend(read.bundles.iter().map(|&of| (patient(of), fetch)));
+            }
             if read.why >= Why::Ahead {
                 consults.push(fetch);
                 consults_of.extend(read.bundles.iter().map(|&of| (patient(of), fetch)));
@@ -118,6 +127,8 @@ impl<'a> Chart<'a> {
             consults_of_patient: Groups::of(consults_of),
             brought,
             consults,
+            at_once,
+            at_once_of_patient: Groups::of(at_once_of),
             readable,
             round_millis,
             scheduled: scheduled(record, round_millis),

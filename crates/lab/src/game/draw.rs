@@ -125,10 +125,12 @@ impl Drawer<'_> {
         match game {
             Game::UploadsOfOneStudy => chart.uploads_of_bundle.keys_with(2),
             Game::RetrievalsConsults => chart.consults_of_patient.keys_with(2),
+            Game::RetrievalsAtOnce => chart.at_once_of_patient.keys_with(2),
             _ if game.pairs_uploads() => chart.uploads_of_patient.keys_with(2),
             _ if game.pairs_retrievals() => chart.fetches_of_patient.keys_with(2),
             Game::UploadOriginWithinEpoch | Game::UploadOrigin => chart.filled.clone(),
             Game::RetrievalOrigin => (0..chart.record.view.fetches.len() as u32).collect(),
+            Game::RetrievalOriginAtOnce => chart.at_once.clone(),
             Game::RetrievalOriginConsults | Game::RetrievalTargetConsults => chart.consults.clone(),
             _ => chart.brought.clone(),
         }
@@ -186,10 +188,10 @@ impl Drawer<'_> {
 
     fn retrievals(&mut self, game: Game, patient: u32) -> Option<Pair> {
         let chart = self.chart;
-        let own = if game == Game::RetrievalsConsults {
-            chart.consults_of_patient.get(patient)
-        } else {
-            chart.fetches_of_patient.get(patient)
+        let own = match game {
+            Game::RetrievalsConsults => chart.consults_of_patient.get(patient),
+            Game::RetrievalsAtOnce => chart.at_once_of_patient.get(patient),
+            _ => chart.fetches_of_patient.get(patient),
         };
         let a = self.one(own) as usize;
         let millis = WINDOW.as_millis() as u64;
@@ -200,6 +202,8 @@ impl Drawer<'_> {
         let stranger = |other: usize| !chart.share_patient(chart.read(a), chart.read(other));
         let other = if game == Game::RetrievalsUnmatched {
             find(&chart.brought, &mut self.rng, stranger)?
+        } else if game == Game::RetrievalsAtOnce {
+            find(&chart.at_once, &mut self.rng, stranger)?
         } else {
             // A no is within the hour as its yes is, or the hour would tell them apart.
             let within = (game == Game::RetrievalsWithinWindow).then_some(millis);

@@ -116,6 +116,7 @@ fn rounds(record: &mut Record, leak: Leak, span: u64, rng: &mut ChaCha20Rng) {
                     hospital,
                     bundles: wanted.into_iter().collect(),
                     why,
+                    at_once: wanted.is_some_and(|bundle| bundle.is_multiple_of(4)),
                 },
             ));
         }
@@ -166,6 +167,7 @@ pub(crate) fn naive(seed: u64) -> Record {
                 hospital: hospital as u16,
                 bundles: vec![bundle],
                 why: Why::Reader,
+                at_once: true,
             };
             fetches.push((names, read));
         }
@@ -173,6 +175,58 @@ pub(crate) fn naive(seed: u64) -> Record {
     fetches.sort_by_key(|(fetch, _)| fetch.time);
     (view.fetches, truth.fetches) = fetches.into_iter().unzip();
     Record { view, truth }
+}
+
+/// A run where each hospital works in three hours of the day of its own and has an address and an account; nothing else
+/// tells anything. Slots are written five to six hours after their deposit.
+pub(crate) fn habits(seed: u64) -> Record {
+    const HOUR: u64 = 60 * MINUTE;
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    let (mut uploads, mut fetches) = (Vec::new(), Vec::new());
+    let mut record = Record::default();
+    // Which address is whose is another in every run.
+    let mut names: Vec<u32> = (0..HOSPITALS).collect();
+    harpo_protocol::placement::shuffle(&mut names, &mut rng);
+    for bundle in 0..BUNDLES {
+        let mut works = |hospital: u32| {
+            let day = START + u64::from(below(DAYS as u32, &mut rng)) * DAY;
+            day + u64::from(hospital) * 3 * HOUR + draw(3 * HOUR, &mut rng)
+        };
+        let hospital = bundle % HOSPITALS;
+        let deposited = works(hospital);
+        record.truth.bundles.push(Bundle {
+            patient: bundle / 2,
+            hospital: hospital as u16,
+            deposited: Timestamp(deposited),
+            fragments: 1,
+        });
+        let readers: [u32; 2] = std::array::from_fn(|other| (hospital + other as u32) % HOSPITALS);
+        for reader in readers {
+            let line = Fetch {
+                peer: Some(names[reader as usize]),
+                account: Some(names[reader as usize]),
+                ..fetch_at(Timestamp(works(reader)), 0)
+            };
+            let read = Read {
+                hospital: reader as u16,
+                bundles: vec![bundle],
+                why: Why::Reader,
+                at_once: false,
+            };
+            fetches.push((line, read));
+        }
+        let written = Timestamp(deposited + 5 * HOUR + draw(HOUR, &mut rng));
+        let holds = Written {
+            bundles: vec![bundle],
+            replaced: false,
+        };
+        uploads.push((slot_at(written, 0, 0), holds));
+    }
+    uploads.sort_by_key(|(upload, _)| upload.time);
+    fetches.sort_by_key(|(fetch, _)| fetch.time);
+    (record.view.uploads, record.truth.uploads) = uploads.into_iter().unzip();
+    (record.view.fetches, record.truth.fetches) = fetches.into_iter().unzip();
+    record
 }
 
 fn draw(bound: u64, rng: &mut ChaCha20Rng) -> u64 {

@@ -119,6 +119,7 @@ impl<'a> Objects<'a> {
                 hospital: reading.hospital,
                 bundles: vec![reading.bundle],
                 why,
+                at_once: true,
             };
             self.fetches.push((fetch, read));
         }

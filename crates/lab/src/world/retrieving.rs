@@ -41,6 +41,7 @@ impl World<'_, '_> {
             hospital,
             bundles,
             why,
+            at_once: false,
         };
         self.cloud
             .retrieve(shelf, (engine, rule.queries), read, time, &mut self.rng)?;
@@ -171,6 +172,7 @@ impl World<'_, '_> {
             hospital: want.hospital,
             bundles: vec![want.bundle],
             why: want.why,
+            at_once: true,
         };
         let time = engine.cost(&shelf.ring, queries).time;
         self.cloud
@@ -216,6 +218,7 @@ impl World<'_, '_> {
                 hospital: want.hospital,
                 bundles: vec![want.bundle],
                 why: want.why,
+                at_once: true,
             };
             self.cloud.fetch(fetch, read);
             self.summary.retrievals_real += 1;

@@ -128,6 +128,7 @@ fn few_events_are_too_few() {
                 hospital: 0,
                 bundles: Vec::new(),
                 why: crate::record::Why::Cover,
+                at_once: false,
             })
             .collect(),
         bundles: Vec::new(),
