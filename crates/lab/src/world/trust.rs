@@ -141,7 +141,7 @@ impl Trust {
         self.bundles[bundle as usize].returning
     }
 
-    /// Whether somebody is giving a bundle back, who is not asked again meanwhile.
+    /// Whether somebody is giving a bundle back; of several, trust takes it from the first alone, which is this one here.
     pub(super) fn set_returning(&mut self, bundle: u32, returning: bool) {
         self.bundles[bundle as usize].returning = returning;
         match returning {

@@ -133,7 +133,8 @@ pub(crate) async fn replacements(
     now: Timestamp,
 ) -> Result<Replacements, TrustError> {
     let (read, errands, done) = sqlx::query_as(
-        "SELECT coalesce(sum(errand IS NULL), 0), coalesce(sum(errand IS NOT NULL), 0), \
+        "SELECT count(DISTINCT CASE WHEN errand IS NULL THEN bundle.number END), \
+         count(DISTINCT CASE WHEN errand IS NOT NULL THEN bundle.number END), \
          (SELECT coalesce(sum(replaced), 0) FROM bundle) \
          FROM give_back JOIN bundle ON bundle.number = give_back.bundle \
          WHERE bundle.state = 'placed' AND bundle.generation = give_back.generation AND expires >= ?",
