@@ -91,11 +91,11 @@ pub enum ConsultError {
     Unserved(#[from] Unserved),
     /// The stack would have to be downloaded, and the disk has no room for it. The cloud was not asked.
     #[error(
-        "downloading the stack needs {needed_mib} MiB on the disk of the local cache, which has {free_mib}: free space, \
-         then try again"
+        "there is no room now: {needed_mib} MiB are needed on the disk of the local cache, which has {free_mib}: free \
+         space, then try again"
     )]
     NoRoom {
-        /// What it needs, with the opened bundle.
+        /// What it needs, with the opened bundle and what must stay free for rounds.
         needed_mib: u64,
         /// What is free.
         free_mib: u64,
@@ -405,6 +405,7 @@ impl Consult {
         let generations = stacks.iter().flat_map(|stack| &stack.generations);
         let generations: Vec<_> = generations.map(|known| known.generation).collect();
         inner.rounds.retain(&generations, asked);
+        inner.rounds.set_room(&stacks, inner.party.info().rounds);
         let source = Source {
             connect: &|| inner.connect().boxed(),
             clock: inner.party.clock(),

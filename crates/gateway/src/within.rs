@@ -55,13 +55,25 @@ impl Pace {
         bytes: u64,
         transfer: impl Future<Output = T>,
     ) -> Result<T, TooSlow> {
-        let allowed = self.allows(bytes);
-        tokio::select! {
-            // What has ended counts.
-            biased;
-            outcome = transfer => Ok(outcome),
-            () = clock.sleep(allowed) => Err(TooSlow { bytes, allowed }),
-        }
+        within(clock, self.allows(bytes), bytes, transfer).await
+    }
+}
+
+/// What `transfer` of `bytes` gives, if it ends within `allowed`.
+///
+/// # Errors
+/// [`TooSlow`]; the transfer is then given up.
+pub async fn within<T>(
+    clock: &Clock,
+    allowed: Duration,
+    bytes: u64,
+    transfer: impl Future<Output = T>,
+) -> Result<T, TooSlow> {
+    tokio::select! {
+        // What has ended counts.
+        biased;
+        outcome = transfer => Ok(outcome),
+        () = clock.sleep(allowed) => Err(TooSlow { bytes, allowed }),
     }
 }
 

@@ -283,7 +283,8 @@ impl Inner {
         let slot_bytes = self.party.layout().slot_bytes();
         let bytes = slots.len() as u64 * u64::from(slot_bytes);
         let dir = self.library.dir().to_owned();
-        let file = blocking(move || stream::set_aside(&dir, bytes, room)).await?;
+        let besides = room.saturating_add(self.rounds.room());
+        let file = blocking(move || stream::set_aside(&dir, bytes, besides)).await?;
         progress.enter(Phase::Round, slots.len() as u64);
         let mut waiting = self.rounds.want(Wanting {
             bundle,

@@ -17,12 +17,14 @@ use std::time::Duration;
 
 use harpo_protocol::id::{BundleId, GenerationId};
 use harpo_protocol::rounds::{Pick, Queue, Rule, Urgency};
+use harpo_protocol::stack::StackDescriptor;
 use harpo_protocol::time::Timestamp;
 use harpo_service::clock::Clock;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::progress::Progress;
+use super::stream::Asked;
 use super::{ConsultError, lock};
 
 /// Rounds in a row that failed with slots of a want before it is given up. Trying again shows nothing: the next round comes
@@ -119,6 +121,8 @@ struct State {
     /// The last round that was begun, by trust's clock.
     last: Option<u64>,
     counts: Counts,
+    /// The most that a round takes of the disk, of all present stacks.
+    room: u64,
 }
 
 /// See the module.
@@ -296,6 +300,22 @@ impl Rounds {
         for name in gone {
             state.end(name, Err(Unserved::Gone));
         }
+    }
+
+    /// Notes what the largest round of `stacks` takes of the disk.
+    pub(super) fn set_room(&self, stacks: &[StackDescriptor], rule: Option<Rule>) {
+        let queries = rule.map_or(0, |rule| rule.queries);
+        let asked = stacks
+            .iter()
+            .filter_map(|s| Asked::new(s, &[], queries).ok());
+        let room = asked.map(|asked| asked.disk_bytes(queries)).max();
+        lock(&self.state).room = rule.and(room).unwrap_or(0);
+    }
+
+    /// What must stay free beside anything that is wanted: a full disk would otherwise keep rounds from being made, and the cloud
+    /// would see that something is wanted.
+    pub(super) fn room(&self) -> u64 {
+        lock(&self.state).room
     }
 
     /// The next retrieval's moment is drawn, or there is no rule.

@@ -22,6 +22,7 @@ use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 use rustix::io::Errno;
 
 use super::ConsultError;
+use super::plan::{Choice, plan};
 use super::progress::{Phase, Progress};
 use super::retrieve::ask::{Asking, Region, Request};
 use super::retrieve::{Place, RetrieveError};
@@ -63,6 +64,16 @@ impl Asked {
             places,
         })
     }
+
+    /// What a retrieval of so many queries, or of the whole stack, takes of the disk.
+    pub(super) fn disk_bytes(&self, queries: u32) -> u64 {
+        match self.engine {
+            Engine::Stream => self.stack.plain_bytes(),
+            Engine::Ring => {
+                u64::from(queries) * (self.stack.query_bytes() + self.stack.answer_bytes())
+            }
+        }
+    }
 }
 
 /// Queries of all tickets that a release of so many slots has: a class, not what is needed (9.1).
@@ -76,7 +87,8 @@ pub(super) fn class(slots: usize) -> u32 {
 pub(super) struct Streamed {
     file: Arc<File>,
     slot_bytes: u32,
-    places: Vec<u64>,
+    /// What is read, in this order: entries of the list that was asked for, and where each is.
+    places: Vec<(Choice, u64)>,
 }
 
 /// Spends `ticket` for the stack, and receives all of it into `file`, which [`set_aside`] made.
@@ -105,8 +117,15 @@ pub(super) async fn stream(
     Ok(Streamed {
         file: Arc::new(file),
         slot_bytes: asked.stack.slot_bytes(),
-        places: asked.places.clone(),
+        places: numbered(asked.places.iter().copied()),
     })
+}
+
+fn numbered(places: impl Iterator<Item = u64>) -> Vec<(Choice, u64)> {
+    let places = places.enumerate();
+    places
+        .map(|(index, place)| (Choice::new(Some(index)), place))
+        .collect()
 }
 
 /// Asks for all slots of a stack.
@@ -144,8 +163,24 @@ impl Streamed {
         Self {
             file,
             slot_bytes,
-            places: (0..slots as u64).collect(),
+            places: numbered(0..slots as u64),
         }
+    }
+
+    /// Reads `reads` slots of the file's, which has `slots`: others, at random, beside those that are wanted. So it takes the
+    /// same work whatever is.
+    pub(super) fn among(mut self, slots: u64, reads: u32, rng: &mut impl CryptoRng) -> Self {
+        let reads = reads.max(u32::try_from(self.places.len()).unwrap_or(u32::MAX));
+        let wanted = std::mem::take(&mut self.places);
+        let choices = plan(wanted.len(), &[reads], rng).into_iter().flatten();
+        self.places = choices
+            .map(|choice| {
+                let other = ((u128::from(rng.next_u64()) * u128::from(slots)) >> 64) as u64;
+                let place = choice.index().map_or(other, |index| wanted[index].1);
+                (choice, place)
+            })
+            .collect();
+        self
     }
 
     /// Hands each wanted slot to `take` with its place in the list that was asked for. Blocks.
@@ -155,12 +190,14 @@ impl Streamed {
         mut take: impl FnMut(usize, Vec<u8>) -> Result<(), ConsultError>,
     ) -> Result<(), ConsultError> {
         progress.enter(Phase::Decoding, self.places.len() as u64);
-        for (index, place) in self.places.into_iter().enumerate() {
+        for (choice, place) in self.places {
             let mut slot = vec![0; self.slot_bytes as usize];
             self.file
                 .read_exact_at(&mut slot, place * u64::from(self.slot_bytes))?;
             progress.step(1);
-            take(index, slot)?;
+            if let Some(index) = choice.index() {
+                take(index, slot)?;
+            }
         }
         Ok(())
     }

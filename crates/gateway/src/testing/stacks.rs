@@ -101,6 +101,8 @@ pub(crate) struct Stacks {
     pub(crate) seen: Mutex<Vec<Seen>>,
     /// So many retrievals are refused.
     pub(crate) refuse: Mutex<u32>,
+    /// All retrievals are told to come back later.
+    pub(crate) busy: Mutex<bool>,
     /// Retrievals are answered while somebody could take it.
     pub(crate) gate: tokio::sync::Mutex<()>,
     /// How far trust's clock is behind.
@@ -203,6 +205,7 @@ impl Stacks {
             replaced: Mutex::default(),
             seen: Mutex::default(),
             refuse: Mutex::default(),
+            busy: Mutex::default(),
             gate: tokio::sync::Mutex::default(),
             behind: Mutex::default(),
             rounds: Mutex::default(),
@@ -422,6 +425,10 @@ async fn spend(
             "rejected",
             "as the test wants",
         ));
+    }
+    if *lock(&stacks.busy) {
+        let busy = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "as the test wants");
+        return Err(busy.retry_after(Duration::from_secs(600)));
     }
     let sealed = &stacks.stacks[number];
     if uri.path() == "/v1/streams" {

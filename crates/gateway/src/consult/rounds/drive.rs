@@ -23,16 +23,28 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::super::progress::Progress;
-use super::super::retrieve::{self, Answers, Patience, Place, Wanted};
+use super::super::retrieve::{self, Answers, Patience, Place, RetrieveError, Wanted};
 use super::super::stream::{self, Asked, Streamed};
 use super::super::{Consult, ConsultError, Inner};
 use super::{Name, Share};
 use crate::blocking;
 use crate::hints::HeldStack;
 use crate::open::OpenError;
+use crate::within::{Pace, within};
 
 /// How often trust is asked what it says of the network.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// How many rounds a retrieval may last, or what its bytes may take if that is longer.
+const LASTS_ROUNDS: u32 = 10;
+/// But no longer than this: the rounds after it wait for it.
+const LASTS: Duration = Duration::from_secs(1800);
+
+/// How long a round's retrieval of `bytes` may take as a whole, with all that is tried again.
+fn lasts(rule: Rule, bytes: u64) -> Duration {
+    let rounds = Duration::from_secs(rule.seconds.into()).saturating_mul(LASTS_ROUNDS);
+    rounds.max(Pace::default().allows(bytes)).min(LASTS)
+}
 
 /// Which rounds come, for one gateway.
 #[derive(Debug, Default)]
@@ -156,7 +168,11 @@ impl Consult {
             .map(|known| known.generation)
             .collect();
         let picks = inner.rounds.take(round.number, &generations, rule.queries);
-        match inner.arrival(&over, held, &picks).await {
+        let arrival = inner.arrival(&over, held, &picks);
+        let clock = inner.party.clock();
+        let arrived = within(clock, lasts(rule, over.bytes), over.bytes, arrival).await;
+        let arrived = arrived.unwrap_or_else(|slow| Err(RetrieveError::TooSlow(slow).into()));
+        match arrived {
             Ok(arrived) => {
                 inner.rounds.count(|counts| {
                     counts.rounds += 1;
@@ -196,6 +212,8 @@ struct Over {
     ticket: Signed<Ticket>,
     queries: u32,
     engine: Engine,
+    /// What it moves, and takes of the disk.
+    bytes: u64,
 }
 
 impl Inner {
@@ -219,12 +237,13 @@ impl Inner {
         {
             return Err(OpenError::Unfit("the round's stack has slots of another size").into());
         }
-        let engine = Asked::new(&stack, &[], rule.queries)?.engine;
+        let asked = Asked::new(&stack, &[], rule.queries)?;
         Ok(Some(Over {
             stack: stack.into_inner(),
             ticket: ticket.clone(),
             queries: rule.queries,
-            engine,
+            engine: asked.engine,
+            bytes: asked.disk_bytes(rule.queries),
         }))
     }
 
@@ -240,10 +259,14 @@ impl Inner {
             reconnect: &|| self.connect().boxed(),
             scratch: self.library.dir(),
             clock: self.party.clock(),
-            patience: &Patience::default(),
+            patience: &Patience {
+                // The next round comes anyway.
+                busy_tries: 0,
+                ..Patience::default()
+            },
             progress: &Progress::of_round(self.party.clock()),
         };
-        let rng = self.party.rng();
+        let mut rng = self.party.rng();
         match held {
             Some(held) => {
                 let wanted = Wanted {
@@ -259,8 +282,13 @@ impl Inner {
                 let file = self.aside(asked.stack.plain_bytes()).await?;
                 let cloud = self.connect().await?;
                 let streamed =
-                    stream::stream(cloud, &asked, &over.ticket, file, place, rng).await?;
-                Ok(Arrived::Stack(streamed))
+                    stream::stream(cloud, &asked, &over.ticket, file, place, self.party.rng())
+                        .await?;
+                Ok(Arrived::Stack(streamed.among(
+                    asked.stack.slots(),
+                    over.queries,
+                    &mut rng,
+                )))
             }
         }
     }
@@ -342,6 +370,23 @@ mod tests {
         assert_eq!(RULE.number(drawn.moment), first + 104 + drawn.skipped);
         let next = course.draw(RULE, drawn.moment, &mut rng);
         assert!(RULE.number(next.moment) > RULE.number(drawn.moment));
+    }
+
+    #[test]
+    fn no_retrieval_holds_up_the_rounds_for_long() {
+        assert_eq!(lasts(RULE, 0), Duration::from_secs(600));
+        assert_eq!(lasts(RULE, 64 << 20), Duration::from_secs(1624));
+        assert_eq!(lasts(RULE, u64::MAX), LASTS);
+        let rare = Rule {
+            seconds: 150,
+            ..RULE
+        };
+        assert_eq!(lasts(rare, 0), Duration::from_secs(1500));
+        let seldom = Rule {
+            seconds: u32::MAX,
+            ..RULE
+        };
+        assert_eq!(lasts(seldom, 0), LASTS);
     }
 
     #[test]

@@ -19,7 +19,6 @@ use super::super::{Consult, ConsultError, Inner, stream};
 use super::{Waiting, Wanting};
 use crate::blocking;
 use crate::open::OpenError;
-use crate::seal::scratch_file;
 
 /// As long as its grant (5.7).
 const LASTS: Duration = Duration::from_secs(6 * 3600);
@@ -79,11 +78,8 @@ impl Inner {
         let slots = slots(&secrets, stack, &layout)?;
         let bytes = slots.len() as u64 * u64::from(layout.slot_bytes());
         let dir = self.library.dir().to_owned();
-        let file = blocking(move || {
-            stream::check_room(&dir, bytes)?;
-            Ok::<_, ConsultError>(scratch_file(&dir)?)
-        })
-        .await?;
+        let besides = self.rounds.room();
+        let file = blocking(move || stream::set_aside(&dir, bytes, besides)).await?;
         let waiting = self.rounds.want(Wanting {
             bundle: errand.bundle,
             urgency: Urgency::Errand,

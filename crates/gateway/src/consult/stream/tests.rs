@@ -224,3 +224,25 @@ fn room_is_set_aside_or_the_cloud_is_not_asked() {
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_reads_as_many_slots_whatever_is_wanted() {
+    let mut rng = random::system();
+    for reads in [WANTED.len() as u32, 64] {
+        let mut outcome = run(&[], |_| {}).await;
+        let slots = outcome.cloud.slots.len() as u64;
+        let streamed = outcome.result.unwrap().among(slots, reads, &mut rng);
+        assert_eq!(streamed.places.len() as u32, reads);
+        assert!(streamed.places.iter().all(|(_, place)| *place < slots));
+        outcome.result = Ok(streamed);
+        outcome.assert_exact();
+    }
+    // Nothing wanted.
+    let outcome = run(&[], |_| {}).await;
+    let mut streamed = outcome.result.unwrap();
+    streamed.places.clear();
+    let streamed = streamed.among(outcome.cloud.slots.len() as u64, 64, &mut rng);
+    assert_eq!(streamed.places.len(), 64);
+    let read = streamed.slots(&outcome.progress, |_, _| panic!("nobody wants it"));
+    read.unwrap();
+}
