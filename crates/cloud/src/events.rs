@@ -1,6 +1,6 @@
-//! The event log: one line of JSON for everything that the cloud could know about what it was asked
-//! (docs/threat-model.md, "What the cloud may see"). It is what an honest but curious provider would keep, so whatever
-//! cannot be told from this file cannot be told by the cloud.
+//! The event log: one line of JSON for everything that was written, fetched and retrieved, with what an honest but curious
+//! provider would keep of it (docs/threat-model.md, "What the cloud may see"). A cloud could know more: the log has no
+//! refusals, no durations, and not to which key something from the relay was sealed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
@@ -22,7 +22,7 @@ mod counted;
 #[cfg(test)]
 mod tests;
 
-/// One line of the log. A field that is not here is not known to the cloud.
+/// One line of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Event {

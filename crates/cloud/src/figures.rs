@@ -1,4 +1,5 @@
-//! What a cloud tells of itself (docs/metrics.md): nothing that its event log does not have, and no address.
+//! What a cloud tells of itself (docs/metrics.md): sums of what its event log has, and of what the log leaves out (refusals,
+//! durations, what is waiting); no address.
 
 use harpo_service::metrics::{Kind, Metric, Metrics, Observed, Observing};
 
