@@ -102,6 +102,7 @@ pub(super) fn short(game: &Row) -> String {
         "retrievals-within-window" => "hour",
         "retrievals-consults" | "retrieval-origin-consults" => "consults",
         "retrievals-unmatched" => "unmatched",
+        "retrievals-at-once" | "retrieval-origin-at-once" => "at once",
         "upload-origin" => "log",
         "retrieval-origin" => "all",
         "retrieval-target" => "which",
