@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use harpo_service::config::{AdminConfig, ConfigError, LogConfig};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 #[cfg(test)]
 mod tests;
@@ -50,23 +51,30 @@ pub struct RelayConfig {
     pub log: LogConfig,
 }
 
-/// `[limits]`.
+/// `[limits]`, each at least 1.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Connections at a time; further ones wait in the system's queue. Default 1024.
+    #[serde(deserialize_with = "above_zero")]
     pub connections: usize,
     /// Requests that are carried at the same time; further ones are told to come back. Default 256.
+    #[serde(deserialize_with = "above_zero")]
     pub requests_at_once: u32,
     /// Of these, one gateway's. Default 8.
+    #[serde(deserialize_with = "above_zero")]
     pub requests_per_gateway: u32,
     /// Largest request, in MiB. Default 4096.
+    #[serde(deserialize_with = "above_zero")]
     pub max_request_mib: u64,
     /// Largest answer, in MiB: whole stacks come this way. Default 65536.
+    #[serde(deserialize_with = "above_zero")]
     pub max_answer_mib: u64,
     /// Longest silence of the cloud, where other retrievals may go first, in seconds. Default 600.
+    #[serde(deserialize_with = "above_zero")]
     pub silence_seconds: u64,
     /// Longest time for one request with its answer, in seconds. Default 86400.
+    #[serde(deserialize_with = "above_zero")]
     pub total_seconds: u64,
 }
 
@@ -116,6 +124,19 @@ impl RelayConfig {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         harpo_service::config::load(path)
     }
+}
+
+/// A limit of nothing would carry nothing, and say so to nobody.
+fn above_zero<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default + PartialEq,
+{
+    let limit = T::deserialize(from)?;
+    if limit == T::default() {
+        return Err(D::Error::custom("a limit is at least 1"));
+    }
+    Ok(limit)
 }
 
 fn listen() -> SocketAddr {

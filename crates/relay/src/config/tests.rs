@@ -26,3 +26,28 @@ fn what_it_does_not_know_is_refused() {
         "no cloud"
     );
 }
+
+#[test]
+fn a_limit_of_nothing_is_refused() {
+    for key in [
+        "connections",
+        "requests_at_once",
+        "requests_per_gateway",
+        "max_request_mib",
+        "max_answer_mib",
+        "silence_seconds",
+        "total_seconds",
+    ] {
+        let config = |limit: u32| {
+            let text =
+                format!("data_dir = \"x\"\ncloud_url = \"https://y\"\n[limits]\n{key} = {limit}\n");
+            toml::from_str::<RelayConfig>(&text)
+        };
+        config(1).unwrap();
+        let error = config(0).unwrap_err().to_string();
+        assert!(
+            error.contains("at least 1") && error.contains(key),
+            "{error}"
+        );
+    }
+}
