@@ -11,12 +11,15 @@ mod text;
 
 use serde::Serialize;
 
+use crate::game::Game;
+use crate::run;
+
 pub use chart::ChartError;
 pub use drawings::{Drawing, drawings};
 pub use goal::Mark;
 pub use html::page;
 pub use markdown::results;
-pub use real_log::{Expected, RealGame, RealLog, verdict};
+pub use real_log::{Expected, RealLog, verdict};
 pub use text::tables;
 
 #[cfg(test)]
@@ -79,6 +82,8 @@ pub struct Row {
     pub top1: Option<f64>,
     /// How often it would have been without the log.
     pub prior_top1: Option<f64>,
+    /// Questions of which of several candidates is right.
+    pub identifications: usize,
     /// Bits that are unknown after the attack.
     pub entropy: f64,
     /// … and before.
@@ -120,7 +125,35 @@ pub struct Control {
     /// What came of it.
     pub found: String,
     /// Whether that is right.
-    pub behaves: bool,
+    pub state: ControlState,
+}
+
+/// What became of a control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ControlState {
+    /// As it must be.
+    Right,
+    /// Otherwise: no figure counts.
+    Wrong,
+    /// The run left it out: nothing is known of the laboratory itself.
+    NotPlayed,
+}
+
+impl ControlState {
+    /// A sign for tables.
+    #[must_use]
+    pub fn sign(self) -> &'static str {
+        match self {
+            Self::Right => "✓",
+            Self::Wrong => "✗",
+            Self::NotPlayed => "?",
+        }
+    }
+
+    pub(crate) fn of(behaves: bool) -> Self {
+        if behaves { Self::Right } else { Self::Wrong }
+    }
 }
 
 /// Whether a goal was met.
@@ -164,10 +197,18 @@ impl SweepPoint {
 }
 
 impl Report {
-    /// Whether all controls behave.
+    /// Whether all controls were played and behave.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.controls.iter().all(|control| control.behaves)
+        let right = |control: &Control| control.state == ControlState::Right;
+        !self.controls.is_empty() && self.controls.iter().all(right)
+    }
+
+    /// Whether a control that was played does not behave.
+    #[must_use]
+    pub fn misbehaves(&self) -> bool {
+        let wrong = |control: &Control| control.state == ControlState::Wrong;
+        self.controls.iter().any(wrong)
     }
 
     /// The promises that are not kept, and the baselines that do not lose.
@@ -221,7 +262,7 @@ impl Report {
         games
     }
 
-    /// Says of every best row what became of it.
+    /// Says of every best row what became of it, and of every promise of the product that nothing was asked about.
     pub fn judge(&mut self) {
         self.verdicts = self
             .rows
@@ -229,6 +270,17 @@ impl Report {
             .filter(|row| row.best)
             .map(Verdict::of)
             .collect();
+        let products = self
+            .systems
+            .iter()
+            .filter(|system| system.kind == "product");
+        for system in products {
+            for game in Game::ALL.into_iter().filter(|game| game.promised()) {
+                if self.best(&system.name, &run::name(game)).is_none() {
+                    self.verdicts.push(Verdict::not_played(&system.name, game));
+                }
+            }
+        }
     }
 
     /// How many promises the product keeps.

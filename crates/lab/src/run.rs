@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::controls;
 use crate::game::{self, Game, Outcome};
-use crate::report::{Control, Report, Row, SystemRow};
+use crate::report::{Control, ControlState, Report, Row, SystemRow};
 use crate::systems::{Kind, System};
 use crate::traffic::Scenario;
 use crate::world::{Run, WorldError};
@@ -50,17 +50,14 @@ impl Options {
         }
     }
 
-    /// Everything, with fewer questions and shorter sweeps, for a first look.
+    /// Everything but sweeps, with fewer questions, for a first look: within two minutes on two busy cores.
     #[must_use]
     pub fn quick(scenario: Scenario) -> Self {
         let mut options = Self::new(scenario);
         options.play.pairs /= 4;
         options.play.practice_pairs /= 3;
         options.play.identifications /= 4;
-        if let Some(swept) = &mut options.sweeps {
-            swept.hospitals = swept.hospitals.min(6);
-            swept.days = swept.days.min(10);
-        }
+        options.sweeps = None;
         options
     }
 
@@ -138,6 +135,12 @@ pub fn run(options: &Options, listener: Listener<'_>) -> Result<Report, RunError
         report.rows.extend(attacked.rows);
         report.systems.push(attacked.system);
         report.controls.extend(attacked.controls);
+    }
+    // What was left out is said too: without the controls nothing is known of the laboratory itself.
+    for (kind, control) in [(Kind::Product, null(&[])), (Kind::Control, planted(&[]))] {
+        if !options.systems.iter().any(|system| system.kind() == kind) {
+            report.controls.push(control);
+        }
     }
     if let Some(swept) = &options.sweeps {
         report.sweeps = sweep::all(swept, options, listener)?;
@@ -222,6 +225,7 @@ fn rows(system: System, outcomes: &[Outcome]) -> Vec<Row> {
         tpr_at_1e3: outcome.tpr_at_1e3,
         top1: outcome.top1,
         prior_top1: outcome.prior_top1,
+        identifications: outcome.identifications,
         entropy: outcome.entropy,
         prior_entropy: outcome.prior_entropy,
         trials: outcome.trials,
@@ -260,7 +264,10 @@ fn null(outcomes: &[Outcome]) -> Control {
                 )
             },
         ),
-        behaves: !outcomes.is_empty() && controls::nothing_known(outcomes),
+        state: match outcomes {
+            [] => ControlState::NotPlayed,
+            _ => ControlState::of(controls::nothing_known(outcomes)),
+        },
     }
 }
 
@@ -301,7 +308,12 @@ fn planted(outcomes: &[Outcome]) -> Control {
         } else {
             found.join("; ")
         },
-        behaves: shown.iter().any(|outcome| controls::bit_found(outcome))
-            && shown.iter().all(|outcome| outcome.ci_low > FOUND),
+        state: match shown.as_slice() {
+            [] => ControlState::NotPlayed,
+            shown => ControlState::of(
+                shown.iter().any(|outcome| controls::bit_found(outcome))
+                    && shown.iter().all(|outcome| outcome.ci_low > FOUND),
+            ),
+        },
     }
 }

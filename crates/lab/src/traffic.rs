@@ -24,6 +24,8 @@ pub use hospitals::{Hospital, Modality};
 
 /// The first day of every scenario, a Monday: 2026-01-05T00:00:00Z.
 pub const BEGIN: Timestamp = Timestamp(1_767_571_200_000);
+/// Hospitals times days of the largest run: 29 million rounds of a minute, some GB.
+const MOST_HOSPITAL_DAYS: u32 = 20_000;
 /// Milliseconds of a day.
 pub(crate) const DAY: u64 = 86_400_000;
 
@@ -70,6 +72,11 @@ pub enum ScenarioError {
     /// A simulation takes memory for every round.
     #[error("a run lasts 1 to 400 days: set `days` accordingly")]
     Days,
+    /// A simulation keeps every round of every hospital.
+    #[error(
+        "{0} hospitals for {1} days are too much for one run: hospitals times days is at most 20,000; set fewer `hospitals` or `days`"
+    )]
+    Size(u16, u32),
     /// Shares lie between 0 and 1.
     #[error(
         "`shared`, `scheduled` and `emergencies` are shares from 0 to 1, the last two together at most 1"
@@ -81,12 +88,12 @@ pub enum ScenarioError {
 }
 
 impl Scenario {
-    /// A small one, for a first look: ends within seconds.
+    /// A small one, for a first look.
     #[must_use]
     pub fn quick() -> Self {
         Self {
-            hospitals: 12,
-            days: 21,
+            hospitals: 10,
+            days: 16,
             ..Self::default()
         }
     }
@@ -102,6 +109,9 @@ impl Scenario {
         }
         if !(1..=400).contains(&self.days) {
             return Err(ScenarioError::Days);
+        }
+        if u32::from(self.hospitals) * self.days > MOST_HOSPITAL_DAYS {
+            return Err(ScenarioError::Size(self.hospitals, self.days));
         }
         if ![self.shared, self.scheduled, self.emergencies]
             .into_iter()

@@ -38,7 +38,7 @@ pub(crate) struct Run {
     /// Folder for report.json, index.html, results.md and drawings, made if there is none
     #[arg(long, value_name = "DIR", required_unless_present = "list")]
     report: Option<PathBuf>,
-    /// Fewer hospitals, days and questions: two minutes, wider intervals
+    /// Fewer hospitals, days and questions, no sweeps: within two minutes, wider intervals
     #[arg(long)]
     quick: bool,
     /// Read the network and its traffic from here; keys that are left out keep their defaults
@@ -95,7 +95,7 @@ impl Run {
             folder.join("index.html").display(),
             folder.join("report.json").display()
         );
-        if !report.is_sound() {
+        if report.misbehaves() {
             bail!("a control misbehaves: no figure of this run can be trusted");
         }
         Ok(())

@@ -176,7 +176,7 @@ impl Demo {
             rounds: Some(self.rule),
             relay: true,
         };
-        report.laboratory = harpo_lab::verdict(&log, &expected, None);
+        report.laboratory = harpo_lab::verdict(&log, &expected);
         let hint_bytes = visitor.status().await?.hint_bytes_received;
         let stack = visitor.stack().await?;
         let queries = u64::from(self.rule.queries);

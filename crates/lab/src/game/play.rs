@@ -70,6 +70,8 @@ pub struct Outcome {
     pub top1: Option<f64>,
     /// How often it would have been without the log, from the candidates' shares or ages alone.
     pub prior_top1: Option<f64>,
+    /// Questions of which of several; none in pairs.
+    pub identifications: usize,
     /// Mean entropy in bits of what is believed of a question after the attack: of the candidates; in pairs, of yes
     /// or no.
     pub entropy: f64,
@@ -222,6 +224,7 @@ impl Table<'_> {
             tpr_at_1e3: reported.tpr_at_1e3,
             top1: identified.as_ref().map(|identified| identified.top1),
             prior_top1: identified.as_ref().map(|identified| identified.prior_top1),
+            identifications: identified.map_or(0, |_| self.exam.identifications.len()),
             entropy,
             prior_entropy,
             trials: halves.reported.0.len(),

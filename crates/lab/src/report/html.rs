@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::drawings::heading;
-use super::{Drawing, Mark, Report, Row};
+use super::{ControlState, Drawing, Mark, Report, Row};
 
 const STYLE: &str = include_str!("html/page.css");
 const METHOD: &str = include_str!("html/method.html");
@@ -38,7 +38,7 @@ pub fn page(report: &Report, drawings: &[Drawing]) -> String {
 }
 
 fn verdict(report: &Report) -> String {
-    let unsound = !report.is_sound();
+    let unsound = report.misbehaves();
     let misses = report.misses();
     let kept = report.kept();
     let mut text = String::new();
@@ -61,6 +61,11 @@ fn verdict(report: &Report) -> String {
         )
     };
     let _ = writeln!(text, "<p class=\"verdict {class}\">{}</p>", escape(&says));
+    if !unsound && !report.is_sound() {
+        text.push_str(
+            "<p class=\"verdict\">Not all controls were played: this run does not show that the laboratory itself is sound.</p>\n",
+        );
+    }
     if !misses.is_empty() {
         text.push_str("<ul>\n");
         for miss in misses {
@@ -211,11 +216,12 @@ fn controls(report: &Report) -> String {
                     dealt out at random nobody may do better than a guess. If either fails, nothing here counts.</p>\n<ul>\n"
         .to_owned();
     for control in &report.controls {
-        let (class, sign) = if control.behaves {
-            ("met", "✓")
-        } else {
-            ("missed", "✗")
+        let class = match control.state {
+            ControlState::Right => "met",
+            ControlState::Wrong => "missed",
+            ControlState::NotPlayed => "plain",
         };
+        let sign = control.state.sign();
         let _ = writeln!(
             text,
             "<li><b class=\"{class}\">{sign}</b> {}: wanted {}; found {}.</li>",

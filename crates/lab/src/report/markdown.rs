@@ -42,7 +42,7 @@ pub fn results(report: &Report) -> String {
     product(report, &mut page);
     page.push_str("\n| control | wanted | found | |\n|---|---|---|---|\n");
     for control in &report.controls {
-        let sign = if control.behaves { "✓" } else { "✗" };
+        let sign = control.state.sign();
         let _ = writeln!(
             page,
             "| {} | {} | {} | {sign} |",

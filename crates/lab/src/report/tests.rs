@@ -18,6 +18,7 @@ fn row(system: &str, game: &str, numeral: &str, promised: bool, auc: f64) -> Row
         tpr_at_1e3: 0.001,
         top1: (numeral == "v").then_some(auc - 0.45),
         prior_top1: (numeral == "v").then_some(0.05),
+        identifications: if numeral == "v" { 4_000 } else { 0 },
         entropy: 0.99,
         prior_entropy: 1.0,
         trials: 16_000,
@@ -57,7 +58,7 @@ fn report() -> Report {
             name: "null".to_owned(),
             wanted: "0.50".to_owned(),
             found: "0.50".to_owned(),
-            behaves: true,
+            state: ControlState::Right,
         }],
         sweeps: vec![Sweep {
             name: "old-share".to_owned(),
@@ -83,6 +84,10 @@ fn goals_are_judged() {
     assert_eq!(mark(&report, "product", "retrieval-target"), Mark::Met);
     assert_eq!(mark(&report, "naive", "uploads-within-epoch"), Mark::Loses);
     assert!(report.is_sound() && report.misses().is_empty() && report.standing().is_empty());
+    // What is promised and was not asked about.
+    let promised = Game::ALL.into_iter().filter(|game| game.promised()).count();
+    assert_eq!(report.unclear(), promised - 2);
+    assert_eq!(mark(&report, "product", "upload-origin"), Mark::Unclear);
 
     report.rows[0].auc = 0.53;
     report.judge();
@@ -91,17 +96,17 @@ fn goals_are_judged() {
         mark(&report, "product", "uploads-within-epoch"),
         Mark::Unclear
     );
-    assert_eq!((report.misses().len(), report.unclear()), (0, 1));
+    assert_eq!((report.misses().len(), report.unclear()), (0, promised - 1));
     report.rows[0].ci_low = 0.525;
     // Within 0.02 by area, but the right bundle is named too often.
-    report.rows[2].top1 = Some(0.08);
+    report.rows[2].top1 = Some(0.10);
     report.rows[3].ci_low = 0.55;
     report.rows[4].ci_low = 0.59;
-    report.controls[0].behaves = false;
+    report.controls[0].state = ControlState::Wrong;
     report.judge();
     assert_eq!(report.misses().len(), 2);
     assert_eq!(report.standing(), ["naive"]);
-    assert!(!report.is_sound());
+    assert!(!report.is_sound() && report.misbehaves());
     let text = tables(&report);
     for loud in [
         "A CONTROL MISBEHAVES: null",
@@ -113,13 +118,47 @@ fn goals_are_judged() {
 }
 
 #[test]
+fn few_questions_keep_no_promise() {
+    let mut report = report();
+    // As near as can be, but it could be much more.
+    (
+        report.rows[0].auc,
+        report.rows[0].ci_low,
+        report.rows[0].ci_high,
+    ) = (0.5, 0.46, 0.54);
+    // The bundle is named no oftener than by priors, of twenty questions.
+    (report.rows[2].top1, report.rows[2].identifications) = (Some(0.05), 20);
+    report.judge();
+    assert_eq!(
+        report.mark("product", "uploads-within-epoch"),
+        Mark::Unclear
+    );
+    assert_eq!(report.mark("product", "retrieval-target"), Mark::Unclear);
+    report.rows[2].identifications = 4_000;
+    report.judge();
+    assert_eq!(report.mark("product", "retrieval-target"), Mark::Met);
+}
+
+#[test]
+fn controls_that_were_left_out_are_no_fault_and_no_proof() {
+    let mut report = report();
+    report.controls[0].state = ControlState::NotPlayed;
+    assert!(!report.is_sound() && !report.misbehaves());
+    let text = tables(&report);
+    assert!(
+        text.contains("Not played: null") && !text.contains("MISBEHAVES"),
+        "{text}"
+    );
+}
+
+#[test]
 fn tables_say_all_and_fit_a_terminal() {
     let text = tables(&report());
     assert!(
         text.contains("0.50±.01 ✓") && text.contains("0.97±.01 !"),
         "{text}"
     );
-    assert!(text.contains("All 2 promises are kept."), "{text}");
+    assert!(text.contains("2 promises are kept, 0 are missed"), "{text}");
     assert!(
         text.lines().all(|line| line.chars().count() <= 160),
         "{text}"

@@ -1,7 +1,7 @@
 //! The tables that a run prints.
 
 use super::columns::Columns;
-use super::{Report, Row};
+use super::{ControlState, Report, Row};
 
 /// The games by systems, the product's figures in full, and what must be said loudly.
 #[must_use]
@@ -170,7 +170,7 @@ fn product(report: &Report) -> String {
 fn controls(report: &Report) -> String {
     let mut text = "Controls\n".to_owned();
     for control in &report.controls {
-        let sign = if control.behaves { "✓" } else { "✗" };
+        let sign = control.state.sign();
         text.push_str(&format!(
             "  {sign} {}: wanted {}; found {}\n",
             control.name, control.wanted, control.found
@@ -181,11 +181,17 @@ fn controls(report: &Report) -> String {
 
 fn loud(report: &Report) -> String {
     let mut text = String::new();
-    for control in report.controls.iter().filter(|control| !control.behaves) {
-        text.push_str(&format!(
-            "\nA CONTROL MISBEHAVES: {}. No figure above can be trusted.\n",
-            control.name
-        ));
+    for control in &report.controls {
+        let name = &control.name;
+        match control.state {
+            ControlState::Right => {}
+            ControlState::Wrong => text.push_str(&format!(
+                "\nA CONTROL MISBEHAVES: {name}. No figure above can be trusted.\n"
+            )),
+            ControlState::NotPlayed => text.push_str(&format!(
+                "\nNot played: {name}. This run does not show that the laboratory itself is sound.\n"
+            )),
+        }
     }
     let misses = report.misses();
     if !misses.is_empty() {

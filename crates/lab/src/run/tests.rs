@@ -40,7 +40,10 @@ fn a_run_tells_every_step_and_fills_the_report() {
     let origin = report.best("naive-sharing", "upload-origin").unwrap();
     assert!(origin.auc > 0.8, "{origin:?}");
     assert!(report.best("product", "uploads-within-epoch").is_some());
-    assert_eq!(report.controls.len(), 1);
+    // The planted leak was left out: no fault, and no proof.
+    let states: Vec<ControlState> = report.controls.iter().map(|c| c.state).collect();
+    assert_eq!(states.len(), 2);
+    assert!(!report.is_sound() && states[1] == ControlState::NotPlayed);
     assert!(!report.verdicts.is_empty());
     let again = run(&options, &|_| ()).unwrap();
     assert_eq!(again, report);

@@ -102,6 +102,14 @@ fn what_cannot_be_simulated_is_refused() {
     };
     refused(|s| s.hospitals = 1, ScenarioError::Hospitals);
     refused(|s| s.days = 0, ScenarioError::Days);
+    let large = |s: &mut Scenario| (s.hospitals, s.days) = (1000, 21);
+    refused(large, ScenarioError::Size(1000, 21));
+    let most = Scenario {
+        hospitals: 1000,
+        days: 20,
+        ..Scenario::default()
+    };
+    assert_eq!(most.validate(), Ok(()));
     refused(|s| s.shared = f64::NAN, ScenarioError::Shares);
     refused(|s| s.scheduled = 0.99, ScenarioError::Shares);
     refused(|s| s.studies_per_bed = 0.0, ScenarioError::Studies);

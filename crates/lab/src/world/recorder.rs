@@ -1,6 +1,6 @@
 //! From the cloud's event log to what attackers look at, and to the log's own lines.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +17,8 @@ pub struct Recorder<'a> {
     generations: Numbers<GenerationId>,
     peers: Numbers<IpAddr>,
     passes: Numbers<PartyId>,
+    /// Addresses that came without a pass, by number.
+    without_pass: BTreeSet<u32>,
     lines: Option<&'a mut dyn Write>,
 }
 
@@ -52,7 +54,7 @@ impl<'a> Recorder<'a> {
         for event in events {
             recorder.see(event);
         }
-        recorder.view
+        recorder.finish()
     }
 
     /// The next event.
@@ -79,9 +81,19 @@ impl<'a> Recorder<'a> {
         &mut self.view
     }
 
-    /// What was recorded.
+    /// What was recorded. One sole address without a pass is the relay's, which says nothing; several tell parties apart.
     #[must_use]
-    pub fn finish(self) -> View {
+    pub fn finish(mut self) -> View {
+        if self.without_pass.len() == 1 {
+            for fetch in &mut self.view.fetches {
+                if fetch
+                    .peer
+                    .is_some_and(|peer| self.without_pass.contains(&peer))
+                {
+                    fetch.peer = None;
+                }
+            }
+        }
         self.view
     }
 
@@ -166,12 +178,12 @@ impl<'a> Recorder<'a> {
         self.generations.of(id) + 1
     }
 
-    /// Behind a relay there is no pass, and the address is the relay's for everybody. An address counts without its
-    /// port, which is another for each connection.
+    /// An address counts without its port, which is another for each connection. Behind a relay there is no pass.
     fn party(&mut self, peer: SocketAddr, pass: Option<PartyId>) -> (Option<u32>, Option<u32>) {
-        let Some(pass) = pass else {
-            return (None, None);
-        };
-        (Some(self.peers.of(peer.ip())), Some(self.passes.of(pass)))
+        let peer = self.peers.of(peer.ip());
+        if pass.is_none() {
+            self.without_pass.insert(peer);
+        }
+        (Some(peer), pass.map(|pass| self.passes.of(pass)))
     }
 }
