@@ -98,9 +98,9 @@ impl Default for Configuration {
                 .max_generations_per_stack
                 .min(ring.max_polynomials_per_stack / polynomials.max(1)),
             seal_after_seconds: trust.mixing.seal_after_seconds,
-            round_seconds: 60,
-            queries: 8,
-            old_share: 0.5,
+            round_seconds: trust.retrieval.round_seconds,
+            queries: trust.retrieval.queries,
+            old_share: trust.replacement.old_share,
         }
     }
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::game::Game;
 use crate::run;
+use crate::systems::System;
 
 pub use chart::ChartError;
 pub use drawings::{Drawing, drawings};
@@ -183,6 +184,9 @@ pub struct Sweep {
 pub struct SweepPoint {
     /// The value.
     pub x: f64,
+    /// A name, where a point is none of the line: of re-placement `none`, where what was read does not go back either.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub named: Option<String>,
     /// What was measured: names and figures.
     pub figures: Vec<(String, f64)>,
 }
@@ -226,21 +230,21 @@ impl Report {
         self.verdicts.iter().filter(unclear).count()
     }
 
-    /// Baselines that lost no game.
+    /// Games that a baseline must lose and was not seen to: the baseline and the game. Games that were not played say
+    /// nothing.
     #[must_use]
-    pub fn standing(&self) -> Vec<&str> {
-        let loses = |name: &str| {
-            let lost = |verdict: &Verdict| verdict.system == name && verdict.mark == Mark::Loses;
-            self.verdicts.iter().any(lost)
-        };
-        let baselines = self
-            .systems
-            .iter()
-            .filter(|system| system.kind == "baseline");
-        baselines
-            .map(|system| system.name.as_str())
-            .filter(|name| !loses(name))
-            .collect()
+    pub fn standing(&self) -> Vec<(&str, String)> {
+        let mut standing = Vec::new();
+        for system in &self.systems {
+            let must = System::by_name(&system.name).map_or(&[][..], System::must_lose);
+            for game in must.iter().map(|game| run::name(*game)) {
+                let row = self.best(&system.name, &game);
+                if row.is_some_and(|row| row.ci_low <= goal::LOST) {
+                    standing.push((system.name.as_str(), game));
+                }
+            }
+        }
+        standing
     }
 
     /// The row of the best attack.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::game::Game;
 use crate::record::Record;
 use crate::traffic::Scenario;
 use crate::world::{self, Run, Settings, Summary, Way, WorldError};
@@ -122,10 +123,10 @@ impl System {
                  average, downloaded by index."
             }
             Self::VariableQueries => {
-                "Private retrieval with exactly as many queries as are needed, at once, without relay."
+                "Private retrieval through a relay with exactly as many queries as are needed, at once."
             }
             Self::SmallSets => {
-                "Private retrieval at once from the group of eight slots in which the wanted one lies."
+                "Private retrieval through a relay, at once, from the group of eight slots in which the wanted one lies."
             }
             Self::PlantedLeak => {
                 "The product with one bit of the patient's number in slot indexes and in moments of retrievals."
@@ -154,6 +155,32 @@ impl System {
         self.kind() == Kind::Baseline
     }
 
+    /// The games that a baseline must lose, by what it shows itself: accounts and names, times, numbers of queries, small
+    /// groups. If it does not, the attacks are too weak or the log too short.
+    #[must_use]
+    pub fn must_lose(self) -> &'static [Game] {
+        match self {
+            Self::Naive => &[
+                Game::UploadOrigin,
+                Game::RetrievalOrigin,
+                Game::RetrievalTarget,
+            ],
+            Self::NoCache => &[
+                Game::UploadsWithinEpoch,
+                Game::RetrievalOrigin,
+                Game::RetrievalTarget,
+            ],
+            Self::CacheAlone => &[Game::RetrievalOrigin, Game::RetrievalTarget],
+            Self::VariableQueries | Self::SmallSets => &[Game::RetrievalTarget],
+            Self::Product
+            | Self::AtOnce
+            | Self::NoRelay
+            | Self::NoReplacement
+            | Self::Exponential
+            | Self::PlantedLeak => &[],
+        }
+    }
+
     /// What runs; nothing for systems that have neither trust's cache nor this cloud.
     #[must_use]
     pub fn settings(self) -> Option<Settings> {
@@ -173,12 +200,10 @@ impl System {
             Self::VariableQueries => {
                 leave_in_place(&mut settings);
                 settings.way = Way::Exact;
-                settings.relay = false;
             }
             Self::SmallSets => {
                 leave_in_place(&mut settings);
                 settings.way = Way::Groups(8);
-                settings.relay = false;
             }
             Self::PlantedLeak => settings.leak = true,
             Self::Naive | Self::NoCache => return None,

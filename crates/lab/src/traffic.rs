@@ -20,7 +20,7 @@ mod readings;
 #[cfg(test)]
 mod tests;
 
-pub use hospitals::{Hospital, Modality};
+pub use hospitals::{Hospital, Hours, Modality};
 
 /// The first day of every scenario, a Monday: 2026-01-05T00:00:00Z.
 pub const BEGIN: Timestamp = Timestamp(1_767_571_200_000);
@@ -203,7 +203,7 @@ impl Traffic {
         let mut rng = stream(scenario.seed, seed);
         let (patients, studies) = patients::draw(scenario, &network, &mut rng);
         let deposits = patients::deposits(&studies, layout, &mut rng);
-        let readings = readings::draw(scenario, &studies, &deposits, &mut rng);
+        let readings = readings::draw(scenario, &network, &studies, &deposits, &mut rng);
         Self {
             hospitals,
             patients,

@@ -96,9 +96,10 @@ fn by_round(panels: &[Area<'_>], rounds: &[Outlook]) -> Result<(), ChartError> {
 
 /// Each share of errands is a point: what it writes, and what that leaves to be told.
 fn by_share(panel: &Area<'_>, shares: &[Outlook]) -> Result<(), ChartError> {
-    let points = shares
-        .iter()
-        .map(|o| (o.writes_per_deposited, o.upload_auc));
+    let line = |name: &'static str, auc: fn(&Outlook) -> f64| {
+        let points = shares.iter().map(|o| (o.writes_per_deposited, auc(o)));
+        Line::new(name, points.collect())
+    };
     lines(
         panel,
         "Re-placement: errands from none to 0.8 of a generation",
@@ -107,6 +108,9 @@ fn by_share(panel: &Area<'_>, shares: &[Outlook]) -> Result<(), ChartError> {
             "AUC of uploads by time, whole log",
         ),
         (true, false),
-        &[Line::new("by the closed form", points.collect())],
+        &[
+            line("one study, by the closed form", |o| o.upload_auc),
+            line("different studies of a visit", |o| o.upload_auc_studies),
+        ],
     )
 }

@@ -18,13 +18,28 @@ pub fn epoch_auc(epochs: f64) -> f64 {
     1.0 - 0.5 / epochs.max(1.0)
 }
 
-/// The same where a share `moved` of what is written was brought back by re-placement, at times that do not depend on
-/// whose it is: only pairs of which neither was moved still tell, (1 − moved)² of them. What is moved because it was
-/// read, with other things of the patient, still tells something: the laboratory measures that.
+/// Two slots of one patient that hold something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slots {
+    /// Of one bundle, copies too.
+    OneStudy,
+    /// Of two bundles that were deposited together.
+    DifferentStudies,
+}
+
+/// The same where a share `moved` of what is written was brought back by errands, at times that do not depend on whose
+/// it is. A bundle moves whole: two slots of it tell if they are of the same placement, 1 − moved of the pairs where
+/// every bundle is moved equally often. Different bundles move each for itself: only pairs of which neither was moved
+/// still tell, (1 − moved)² of them. What is moved because it was read goes with other things of the patient and still
+/// tells something: it is not in `moved`, and the laboratory measures it.
 #[must_use]
-pub fn replaced_auc(before: f64, moved: f64) -> f64 {
-    let told = (1.0 - moved).clamp(0.0, 1.0);
-    0.5 + told * told * (before - 0.5)
+pub fn replaced_auc(before: f64, moved: f64, slots: Slots) -> f64 {
+    let stays = (1.0 - moved).clamp(0.0, 1.0);
+    let told = match slots {
+        Slots::OneStudy => stays,
+        Slots::DifferentStudies => stays * stays,
+    };
+    0.5 + told * (before - 0.5)
 }
 
 /// Whole-log AUC of "same stack" for two retrievals of one patient, if every retrieval named the stack that it wants,

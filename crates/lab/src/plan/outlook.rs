@@ -4,7 +4,7 @@ use harpo_oblivious::{Cost, Engine, GenerationInfo, ParamSetId, Seed, Shape, Sta
 use harpo_trust::TrustConfig;
 use serde::Serialize;
 
-use super::law;
+use super::law::{self, Slots};
 use super::{Configuration, Network, PlanError};
 
 const DAY: f64 = 86_400.0;
@@ -74,8 +74,10 @@ pub struct Outlook {
     /// Something that does not wait for a round (break-glass, emergency), over one stack.
     pub wait_at_once_seconds: f64,
 
-    /// Whole-log AUC of uploads by their times, about ([`law::replaced_auc`]).
+    /// Whole-log AUC of two slots of one study by their times, about ([`law::replaced_auc`]).
     pub upload_auc: f64,
+    /// The same of different studies of one visit.
+    pub upload_auc_studies: f64,
     /// The same without re-placement.
     pub upload_auc_unmoved: f64,
     /// Whole-log AUC of retrievals by their stacks if there were no rounds; with rounds it is a half.
@@ -122,7 +124,6 @@ pub(super) fn stack(configuration: &Configuration) -> Result<Stack, PlanError> {
 pub fn outlook(network: &Network, configuration: &Configuration) -> Result<Outlook, PlanError> {
     network.validate()?;
     let stack = stack(configuration)?;
-    let trust = TrustConfig::default();
     let slot = f64::from(stack.slot_bytes());
     // What remains of a bundle shares a slot, and fetching it takes a query.
     let study_slots = network.study_bytes / slot;
@@ -130,13 +131,7 @@ pub fn outlook(network: &Network, configuration: &Configuration) -> Result<Outlo
     let consults = network.studies_per_day * network.reads_per_study;
 
     let reading = Reading::new(network, configuration, &stack, consults * study_queries);
-    let writing = Writing::new(network, configuration, study_slots, &reading);
-    let delay = writing.epoch / 2.0
-        + trust.mixing.seal_grid_seconds as f64 / 2.0
-        + f64::from(configuration.generation_slots)
-            * trust.mixing.slot_interval_milliseconds as f64
-            / 2000.0;
-    let demand = Demand::new(network, &stack, &writing, study_slots, delay);
+    let (writing, demand, delay) = settled(network, configuration, &stack, study_slots, &reading);
     let waits = Waits::new(network, configuration, &reading, &demand, study_queries);
     let epochs = network.keep_days * DAY / writing.epoch;
     let hint = stack.hint_bytes() / u64::from(configuration.stack_generations);
@@ -184,7 +179,8 @@ pub fn outlook(network: &Network, configuration: &Configuration) -> Result<Outlo
         wait_older_seconds: waits.older.0,
         wait_older_95_seconds: waits.older.1,
         wait_at_once_seconds: reading.seconds,
-        upload_auc: law::replaced_auc(unmoved, writing.moved),
+        upload_auc: law::replaced_auc(unmoved, writing.errands, Slots::OneStudy),
+        upload_auc_studies: law::replaced_auc(unmoved, writing.errands, Slots::DifferentStudies),
         upload_auc_unmoved: unmoved,
         stacks_auc_at_once: law::stacks_auc(&demand.shares()),
         gateway_mbit_down: mbit(down),
@@ -195,6 +191,29 @@ pub fn outlook(network: &Network, configuration: &Configuration) -> Result<Outlo
         core_seconds_per_consult: core_seconds / consults,
         cost_per_consult: money / consults,
     })
+}
+
+/// Sealing, demand, and the mean delay of an upload. What the cache answers is not moved, and what is moved makes
+/// generations fill sooner, so that the cache answers less: they are found together.
+fn settled(
+    network: &Network,
+    configuration: &Configuration,
+    stack: &Stack,
+    study_slots: f64,
+    reading: &Reading,
+) -> (Writing, Demand, f64) {
+    const STEPS: usize = 20;
+    let mixing = TrustConfig::default().mixing;
+    let at = |at_cloud: f64| {
+        let writing = Writing::new(network, configuration, study_slots, at_cloud, reading);
+        let delay = writing.epoch / 2.0
+            + mixing.seal_grid_seconds as f64 / 2.0
+            + f64::from(configuration.generation_slots) * mixing.slot_interval_milliseconds as f64
+                / 2000.0;
+        let demand = Demand::new(network, stack, &writing, study_slots, delay);
+        (writing, demand, delay)
+    };
+    (0..STEPS).fold(at(1.0), |(_, demand, _), _| at(demand.at_cloud()))
 }
 
 /// What a day of rounds is.
@@ -242,6 +261,8 @@ struct Writing {
     cover: f64,
     /// Of those that hold something.
     moved: f64,
+    /// … by errands alone.
+    errands: f64,
     epoch: f64,
     /// Slots that gateways gave back.
     moves: f64,
@@ -252,13 +273,14 @@ impl Writing {
         network: &Network,
         configuration: &Configuration,
         study_slots: f64,
+        at_cloud: f64,
         reading: &Reading,
     ) -> Self {
         let trust = TrustConfig::default();
         let slots = f64::from(configuration.generation_slots);
         let full = trust.mixing.seal_when_full_share * slots;
         let fresh = network.studies_per_day * study_slots;
-        let read = fresh * network.reads_per_study;
+        let read = fresh * network.reads_per_study * at_cloud;
         let flow = (fresh + read) / DAY;
         // Errands come as fast as rounds have queries left, up to their share of the generation.
         let errands_flow = reading.spare / DAY;
@@ -281,6 +303,7 @@ impl Writing {
             slots: slots * generations * in_day,
             cover: 1.0 - (held / (slots * generations)).min(1.0),
             moved: (read * epoch / DAY + errands) / held,
+            errands: errands / held,
             epoch,
             moves: (read + errands * in_day).max(f64::MIN_POSITIVE),
         }

@@ -1,7 +1,7 @@
 use harpo_trust::TrustConfig;
 
 use super::law::{
-    epoch_auc, exponential_auc, replaced_auc, stacks_auc, wait_in_rounds, wanted_within,
+    Slots, epoch_auc, exponential_auc, replaced_auc, stacks_auc, wait_in_rounds, wanted_within,
 };
 use super::*;
 
@@ -88,11 +88,66 @@ fn waits_are_those_of_simulated_rounds() {
 #[test]
 fn epochs_and_re_placement_take_from_what_times_tell() {
     assert!((epoch_auc(1.0) - 0.5).abs() < 1e-12 && (epoch_auc(90.0) - 0.994).abs() < 1e-3);
-    assert!((replaced_auc(0.9, 0.0) - 0.9).abs() < 1e-12);
-    assert!((replaced_auc(0.9, 0.5) - 0.6).abs() < 1e-12);
-    assert!((replaced_auc(0.9, 1.0) - 0.5).abs() < 1e-12);
+    for slots in [Slots::OneStudy, Slots::DifferentStudies] {
+        assert!((replaced_auc(0.9, 0.0, slots) - 0.9).abs() < 1e-12);
+        assert!((replaced_auc(0.9, 1.0, slots) - 0.5).abs() < 1e-12);
+    }
     assert!((stacks_auc(&[1.0]) - 0.5).abs() < 1e-12);
     assert!((stacks_auc(&[0.5, 0.25, 0.25]) - (1.0 - 0.375 / 2.0)).abs() < 1e-12);
+}
+
+/// Two bundles are deposited in one epoch, and each is placed anew `moves` times, in any epoch. Slots are drawn of all
+/// that were written.
+#[test]
+fn the_law_of_re_placement_is_that_of_simulated_moves() {
+    const EPOCHS: f64 = 10.0;
+    const DRAWS: u32 = 200_000;
+    let mut uniform = Uniform(4);
+    for moves in [1, 3] {
+        let share = f64::from(moves) / f64::from(moves + 1);
+        for slots in [Slots::OneStudy, Slots::DifferentStudies] {
+            let mut wins = 0.0;
+            for _ in 0..DRAWS {
+                let mut epoch = || (uniform.next() * EPOCHS).floor();
+                let visit = epoch();
+                let mut placed = || {
+                    let mut places = vec![visit];
+                    places.extend((0..moves).map(|_| epoch()));
+                    places
+                };
+                let one = placed();
+                let other = match slots {
+                    Slots::OneStudy => one.clone(),
+                    Slots::DifferentStudies => placed(),
+                };
+                let strangers = (epoch() - epoch()).abs();
+                let mut any = || (uniform.next() * one.len() as f64) as usize;
+                let gap = (one[any()] - other[any()]).abs();
+                wins += f64::from(u8::from(gap < strangers));
+                wins += f64::from(u8::from(gap == strangers)) / 2.0;
+            }
+            let measured = wins / f64::from(DRAWS);
+            let law = replaced_auc(epoch_auc(EPOCHS), share, slots);
+            assert!(
+                (measured - law).abs() < 0.006,
+                "{moves} {slots:?}: {measured}, {law}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_the_cache_answers_is_not_moved_and_only_errands_hide() {
+    let configuration = Configuration {
+        old_share: 0.0,
+        ..Configuration::default()
+    };
+    let outlook = outlook(&Network::default(), &configuration).unwrap();
+    assert!(outlook.from_cache > 0.01 && outlook.moved_writes > 0.0);
+    let at_cloud = 1.0 - outlook.from_cache;
+    let moved = at_cloud / (1.0 + at_cloud);
+    assert!((outlook.moved_writes - moved).abs() < 1e-3, "{outlook:?}");
+    assert!((outlook.upload_auc - outlook.upload_auc_unmoved).abs() < 1e-12);
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn swept(
     let drawn: Vec<Line> = names
         .iter()
         .map(|name| {
-            let points = sweep.points.iter();
+            let points = sweep.points.iter().filter(|point| point.named.is_none());
             let points = points.filter_map(|point| Some((point.x, point.figure(name)?)));
             Line::new(name, points.collect())
         })

@@ -79,12 +79,13 @@ fn verdict(report: &Report) -> String {
         }
         text.push_str("</ul>\n");
     }
-    for name in report.standing() {
+    for (name, game) in report.standing() {
         let _ = writeln!(
             text,
-            "<p class=\"verdict missed\">The baseline “{}” lost no game: either the attacks are too weak for it, \
-             or the log is too short.</p>",
-            escape(name)
+            "<p class=\"verdict missed\">The baseline “{}” did not lose “{}”, as it must: either the attacks are too weak \
+             for it, or the log is too short.</p>",
+            escape(name),
+            escape(&game)
         );
     }
     text

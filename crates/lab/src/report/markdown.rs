@@ -111,6 +111,8 @@ fn swept(sweep: &super::Sweep, page: &mut String) {
             figure.map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"))
         };
         let cells: Vec<String> = names.iter().map(cell).collect();
-        let _ = writeln!(page, "| {} | {} |", point.x, cells.join(" | "));
+        let x = point.x.to_string();
+        let x = point.named.as_ref().unwrap_or(&x);
+        let _ = writeln!(page, "| {x} | {} |", cells.join(" | "));
     }
 }

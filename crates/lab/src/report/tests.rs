@@ -50,10 +50,10 @@ fn report() -> Report {
             row("product", "uploads-within-epoch", "i", true, 0.503),
             row("product", "uploads-whole-log", "i", false, 0.61),
             row("product", "retrieval-target", "v", true, 0.51),
-            row("naive", "uploads-within-epoch", "i", true, 0.97),
-            row("naive", "uploads-whole-log", "i", false, 0.99),
+            row("no-cache", "uploads-within-epoch", "i", true, 0.97),
+            row("no-cache", "uploads-whole-log", "i", false, 0.99),
         ],
-        systems: vec![system("product"), system("naive")],
+        systems: vec![system("product"), system("no-cache")],
         controls: vec![Control {
             name: "null".to_owned(),
             wanted: "0.50".to_owned(),
@@ -65,6 +65,7 @@ fn report() -> Report {
             points: [0.0, 0.5]
                 .map(|x| SweepPoint {
                     x,
+                    named: None,
                     figures: vec![("AUC".to_owned(), 0.9 - x / 2.0)],
                 })
                 .to_vec(),
@@ -82,7 +83,10 @@ fn goals_are_judged() {
     assert_eq!(mark(&report, "product", "uploads-within-epoch"), Mark::Met);
     assert_eq!(mark(&report, "product", "uploads-whole-log"), Mark::Context);
     assert_eq!(mark(&report, "product", "retrieval-target"), Mark::Met);
-    assert_eq!(mark(&report, "naive", "uploads-within-epoch"), Mark::Loses);
+    assert_eq!(
+        mark(&report, "no-cache", "uploads-within-epoch"),
+        Mark::Loses
+    );
     assert!(report.is_sound() && report.misses().is_empty() && report.standing().is_empty());
     // What is promised and was not asked about.
     let promised = Game::ALL.into_iter().filter(|game| game.promised()).count();
@@ -105,13 +109,16 @@ fn goals_are_judged() {
     report.controls[0].state = ControlState::Wrong;
     report.judge();
     assert_eq!(report.misses().len(), 2);
-    assert_eq!(report.standing(), ["naive"]);
+    assert_eq!(
+        report.standing(),
+        [("no-cache", "uploads-within-epoch".to_owned())]
+    );
     assert!(!report.is_sound() && report.misbehaves());
     let text = tables(&report);
     for loud in [
         "A CONTROL MISBEHAVES: null",
         "PROMISES THAT ARE NOT KEPT",
-        "LOST NO GAME",
+        "DID NOT LOSE",
     ] {
         assert!(text.contains(loud), "{text}");
     }
@@ -176,7 +183,7 @@ fn the_page_holds_everything_and_asks_nobody() {
     assert_eq!(names, ["auc", "old-share"]);
     let page = page(&report, &drawings);
     assert!(page.contains("what &lt;uploads-within-epoch&gt; asks"));
-    assert!(page.contains("about naive &amp; others"));
+    assert!(page.contains("about no-cache &amp; others"));
     assert_eq!(page.matches("<svg").count(), 2);
     let outside = page.replace("http://www.w3.org/2000/svg", "");
     for asks in ["http://", "https://", "src=", "@import", "url("] {

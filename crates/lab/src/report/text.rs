@@ -201,9 +201,9 @@ fn loud(report: &Report) -> String {
         let (system, game) = (&verdict.system, &verdict.game);
         text.push_str(&format!("  ✗ {system}, {game}: {}\n", verdict.says));
     }
-    for name in report.standing() {
+    for (name, game) in report.standing() {
         text.push_str(&format!(
-            "\nTHE BASELINE {name:?} LOST NO GAME: either the attacks are too weak for it, or the log is too short.\n"
+            "\nTHE BASELINE {name:?} DID NOT LOSE {game:?}, AS IT MUST: either the attacks are too weak for it, or the log is too short.\n"
         ));
     }
     let (kept, unclear) = (report.kept(), report.unclear());

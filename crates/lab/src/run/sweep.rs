@@ -7,7 +7,14 @@ use crate::run::{Listener, Options, RunError, Step};
 use crate::traffic::Scenario;
 use crate::world::{self, Run, Settings, Way};
 
-const SHARES: [f64; 4] = [0.0, 0.25, 0.5, 0.75];
+/// Shares of errands, with what was read going back; first a point without any re-placement.
+const SHARES: [(f64, bool); 5] = [
+    (0.0, false),
+    (0.0, true),
+    (0.25, true),
+    (0.5, true),
+    (0.75, true),
+];
 const DELAYS: [f64; 4] = [0.02, 0.08, 0.2, 0.4];
 const ROUNDS: [u32; 4] = [30, 60, 120, 300];
 /// Steps that all sweeps take.
@@ -42,10 +49,10 @@ struct Swept<'a> {
 impl Swept<'_> {
     /// How little times of writes say over a whole log, and how many slots that takes.
     fn old_share(&self) -> Result<Sweep, RunError> {
-        let point = |share: &f64| {
+        let point = |(share, after_read): &(f64, bool)| {
             let mut settings = Settings::default();
             settings.trust.replacement.old_share = *share;
-            settings.trust.replacement.after_read = *share > 0.0;
+            settings.trust.replacement.after_read = *after_read;
             let (outcomes, run) = self.attacked("errands", *share, &settings)?;
             let costs = &run.summary;
             let all = costs.slots_fresh + costs.slots_replaced + costs.slots_cover;
@@ -62,7 +69,11 @@ impl Swept<'_> {
                     .iter()
                     .map(|best| (format!("AUC, {}", best.game.name()), best.auc)),
             );
-            Ok(SweepPoint { x: *share, figures })
+            Ok(SweepPoint {
+                x: *share,
+                named: (!after_read).then(|| "none".to_owned()),
+                figures,
+            })
         };
         sweep("old-share", SHARES.iter().map(point))
     }
@@ -92,7 +103,11 @@ impl Swept<'_> {
                 law::exponential_auc(share * log, log),
             )];
             figures.extend(measured.map(|best| ("best attack".to_owned(), best.auc)));
-            Ok(SweepPoint { x: *share, figures })
+            Ok(SweepPoint {
+                x: *share,
+                named: None,
+                figures,
+            })
         };
         sweep("delay-by-log", DELAYS.iter().map(point))
     }
@@ -119,6 +134,7 @@ impl Swept<'_> {
             ];
             Ok(SweepPoint {
                 x: f64::from(*seconds),
+                named: None,
                 figures: figures
                     .map(|(name, value)| (name.to_owned(), value))
                     .to_vec(),

@@ -9,6 +9,7 @@
 //! | specialties | each hospital's mix is the national one times a gamma variate (shape 4) | assumed |
 //! | busiest hour | 12 % of the day | 10 to 15 %, the same archive |
 //! | weekends | 40 % of a working day | assumed |
+//! | a hospital's own hours | up to 2 h earlier or later, 0.5 to 2 times the night's share, weekends 10 to 70 % of a working day, uniform | assumed |
 //! | shared through the network | 5 % of studies | assumed: referrals |
 //! | priors of a study | 7.6 ± 12.3 (negative binomial) | studies of prefetching |
 //! | of those, in the network | half | assumed |
@@ -48,6 +49,12 @@ pub const HOURS: [f64; 24] = [
 ];
 /// A day of the weekend beside a working day.
 pub const WEEKEND: f64 = 0.4;
+/// How much earlier or later a hospital's day is, at most, in hours.
+pub const SHIFT_HOURS: f64 = 2.0;
+/// What its night (19 to 7 h) has of the mean share, at least and at most.
+pub const NIGHT: (f64, f64) = (0.5, 2.0);
+/// Its weekend beside a working day, at least and at most.
+pub const WEEKENDS: (f64, f64) = (0.1, 0.7);
 /// Mean and standard deviation of the number of priors.
 pub const PRIORS: (f64, f64) = (7.6, 12.3);
 /// Share of them that lies in the network.

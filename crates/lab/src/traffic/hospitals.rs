@@ -57,6 +57,49 @@ pub struct Hospital {
     pub studies_per_day: f64,
     /// Its share of each modality.
     pub mix: [f64; 6],
+    /// When it works.
+    pub hours: Hours,
+}
+
+/// When a hospital works: each has habits of its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hours {
+    /// Share of a day's studies in each hour.
+    pub day: [f64; 24],
+    /// A day of the weekend beside a working day.
+    pub weekend: f64,
+}
+
+impl Hours {
+    /// The mean hospital's.
+    pub const MEAN: Self = Self {
+        day: figures::HOURS,
+        weekend: figures::WEEKEND,
+    };
+
+    /// The mean hospital's, begun earlier or later, with more or less at night and at weekends.
+    fn draw(rng: &mut impl Rng) -> Self {
+        let most = figures::SHIFT_HOURS;
+        let shift = law::between((-most, most), rng).rem_euclid(24.0);
+        let night = law::between(figures::NIGHT, rng);
+        let weekend = law::between(figures::WEEKENDS, rng);
+        let at = |hour: usize| {
+            let hour = hour % 24;
+            let factor = if (7..19).contains(&hour) { 1.0 } else { night };
+            figures::HOURS[hour] * factor
+        };
+        let (whole, part) = (shift.floor() as usize, shift.fract());
+        let shifted = |hour: usize| {
+            let from = hour + 24 - whole;
+            (1.0 - part) * at(from) + part * at(from + 23)
+        };
+        let day: [f64; 24] = std::array::from_fn(shifted);
+        let total: f64 = day.iter().sum();
+        Self {
+            day: day.map(|share| share / total),
+            weekend,
+        }
+    }
 }
 
 pub(super) fn draw(scenario: &Scenario, rng: &mut impl Rng) -> Vec<Hospital> {
@@ -72,6 +115,7 @@ pub(super) fn draw(scenario: &Scenario, rng: &mut impl Rng) -> Vec<Hospital> {
                 beds,
                 studies_per_day: beds * scenario.studies_per_bed * scenario.shared,
                 mix: weights.map(|weight| weight / total),
+                hours: Hours::draw(rng),
             }
         })
         .collect()
@@ -82,6 +126,7 @@ pub(super) struct Network {
     /// Studies a day.
     pub(super) volumes: Vec<f64>,
     pub(super) mixes: Vec<[f64; 6]>,
+    hours: Vec<Hours>,
     /// By hospital: the weights of the others. Large ones attract, and each has its friends (assumed).
     partners: Vec<Vec<f64>>,
 }
@@ -104,6 +149,7 @@ impl Network {
         Self {
             volumes: hospitals.iter().map(|h| h.studies_per_day).collect(),
             mixes: hospitals.iter().map(|h| h.mix).collect(),
+            hours: hospitals.iter().map(|h| h.hours).collect(),
             partners,
         }
     }
@@ -117,6 +163,10 @@ impl Network {
         law::weighted(&self.volumes, rng) as u16
     }
 
+    pub(super) fn hours(&self, hospital: u16) -> &Hours {
+        &self.hours[usize::from(hospital)]
+    }
+
     pub(super) fn modality(&self, hospital: u16, rng: &mut impl Rng) -> Modality {
         Modality::ALL[law::weighted(&self.mixes[usize::from(hospital)], rng)]
     }
@@ -125,16 +175,16 @@ impl Network {
 /// Milliseconds since [`BEGIN`]; what lies before is negative.
 pub(super) type Moment = i64;
 
-/// A moment of the day that holds `moment`, by the profile of working hours; at weekends most are put on the Monday
+/// A moment of the day that holds `moment`, by a hospital's working hours; at weekends most are put on the Monday
 /// or Friday beside it.
-pub(super) fn in_hours(moment: Moment, rng: &mut impl Rng) -> Moment {
+pub(super) fn in_hours(moment: Moment, hours: &Hours, rng: &mut impl Rng) -> Moment {
     let day = DAY as i64;
     let mut date = moment.div_euclid(day);
     let weekday = date.rem_euclid(7);
-    if weekday >= 5 && !law::happens(figures::WEEKEND, rng) {
+    if weekday >= 5 && !law::happens(hours.weekend, rng) {
         date += if weekday == 5 { -1 } else { 1 };
     }
-    let hour = law::weighted(&figures::HOURS, rng) as f64 + law::unit(rng);
+    let hour = law::weighted(&hours.day, rng) as f64 + law::unit(rng);
     date * day + (hour * 3_600_000.0) as i64
 }
 
@@ -155,7 +205,7 @@ mod tests {
         let total = 70_000;
         for i in 0..total {
             let day = i % 7 * DAY as i64 + 5;
-            let moment = in_hours(day, &mut rng);
+            let moment = in_hours(day, &Hours::MEAN, &mut rng);
             busiest += i64::from(moment.rem_euclid(DAY as i64) / 3_600_000 == 10);
             weekend += i64::from(moment.div_euclid(DAY as i64).rem_euclid(7) >= 5);
         }
@@ -165,5 +215,24 @@ mod tests {
         let share = weekend as f64 / total as f64;
         assert!((0.105..0.125).contains(&share), "{share}");
         assert!((figures::HOURS.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn hospitals_keep_hours_of_their_own() {
+        let hospitals = draw(&Scenario::default(), &mut stream(1, 1));
+        let spread = |figure: fn(&Hospital) -> f64| {
+            let mut values: Vec<f64> = hospitals.iter().map(figure).collect();
+            values.sort_by(f64::total_cmp);
+            values[values.len() - 1] - values[0]
+        };
+        // The mean hour of a day that is cut at four in the morning, when least is done.
+        let mean = |h: &Hospital| (0..24).map(|i| h.hours.day[(i + 4) % 24] * i as f64).sum();
+        let night = |h: &Hospital| h.hours.day[..5].iter().sum();
+        assert!(spread(mean) > 1.5, "{}", spread(mean));
+        assert!(spread(night) > 0.02, "{}", spread(night));
+        assert!(spread(|h| h.hours.weekend) > 0.3);
+        for hospital in &hospitals {
+            assert!((hospital.hours.day.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        }
     }
 }

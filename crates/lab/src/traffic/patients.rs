@@ -58,7 +58,8 @@ fn patient(
 ) {
     let home = network.home(rng);
     let partner = network.partner(home, rng);
-    let index = in_hours(begin + (law::unit(rng) * (end - begin) as f64) as i64, rng);
+    let day = begin + (law::unit(rng) * (end - begin) as f64) as i64;
+    let index = in_hours(day, network.hours(home), rng);
     let mut add = |made: Moment, hospital: u16, current: bool, rng: &mut _| {
         let oldest = -days(figures::BACKLOG_DAYS.0);
         if made < oldest || made >= end {
@@ -84,20 +85,19 @@ fn patient(
     };
     for _ in 0..law::count(figures::PRIORS, rng) {
         if law::happens(figures::PRIORS_IN_NETWORK, rng) {
-            let made = in_hours(index - days(law::gap_days(rng)), rng);
-            add(
-                made.min(index - 1),
-                whereabouts(home, partner, network, rng),
-                false,
-                rng,
-            );
+            let hospital = whereabouts(home, partner, network, rng);
+            let day = index - days(law::gap_days(rng));
+            let made = in_hours(day, network.hours(hospital), rng);
+            add(made.min(index - 1), hospital, false, rng);
         }
     }
     add(index, home, true, rng);
     let mut last = index;
     while law::happens(figures::FOLLOWED, rng) && last < end {
-        last = in_hours(last + days(law::gap_days(rng)), rng).max(last + 60_000);
-        add(last, whereabouts(home, partner, network, rng), true, rng);
+        let hospital = whereabouts(home, partner, network, rng);
+        let day = last + days(law::gap_days(rng));
+        last = in_hours(day, network.hours(hospital), rng).max(last + 60_000);
+        add(last, hospital, true, rng);
     }
 }
 

@@ -3,13 +3,14 @@
 use harpo_protocol::time::Timestamp;
 use rand_core::Rng;
 
-use super::hospitals::{Moment, in_hours, timestamp};
+use super::hospitals::{Moment, Network, in_hours, timestamp};
 use super::patients::Study;
 use super::{BEGIN, DAY, Deposit, Reading, Scenario, Urgency, figures, law};
 
 /// Draws the readings of these studies, of which `deposits` are the bundles.
 pub(super) fn draw(
     scenario: &Scenario,
+    network: &Network,
     studies: &[Study],
     deposits: &[Deposit],
     rng: &mut impl Rng,
@@ -24,6 +25,7 @@ pub(super) fn draw(
     }
     let mut desk = Desk {
         scenario,
+        network,
         deposits,
         sessions: 0,
         readings: Vec::new(),
@@ -51,6 +53,7 @@ pub(super) fn draw(
 
 struct Desk<'a> {
     scenario: &'a Scenario,
+    network: &'a Network,
     deposits: &'a [Deposit],
     sessions: u32,
     readings: Vec<Reading>,
@@ -78,7 +81,8 @@ impl Desk<'_> {
         let at = match urgency {
             Kind::Scheduled => {
                 let later = (1.0 + law::exponential(1.0, rng)) * DAY as f64;
-                in_hours(study.at + later as i64, rng).max(study.at + 3_600_000)
+                in_hours(study.at + later as i64, self.network.hours(reader), rng)
+                    .max(study.at + 3_600_000)
             }
             Kind::Unscheduled => study.at + minutes(unscheduled, rng),
             Kind::Emergency => study.at + minutes(emergency, rng),

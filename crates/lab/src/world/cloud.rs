@@ -24,13 +24,16 @@ pub(super) struct Cloud<'a> {
     signing: SigningKey,
 }
 
+/// A connection's address, and the pass on it.
+pub(super) type Party = (SocketAddr, Option<PartyId>);
+
 /// A stack as retrievals see it.
 pub(super) struct Shelf {
     pub(super) ids: Vec<GenerationId>,
     infos: Vec<GenerationInfo>,
     pub(super) ring: Stack,
-    /// Bytes of a ticket over it, without the digits of its number of queries.
-    ticket_bytes: u64,
+    /// Bytes of a ticket over it, by the digits of its number of queries: 1, 2, 3.
+    ticket_bytes: [u64; 3],
 }
 
 impl<'a> Cloud<'a> {
@@ -131,14 +134,15 @@ impl<'a> Cloud<'a> {
         shelf: &Shelf,
         (engine, queries): (Engine, u32),
         read: Read,
+        (peer, pass): Party,
         time: Timestamp,
         rng: &mut impl Rng,
     ) -> Result<(), WorldError> {
-        let (peer, pass) = self.party(read.hospital, rng);
         let mut nonce = Nonce([0; 16]);
         rng.fill_bytes(&mut nonce.0);
         let cost = engine.cost(&shelf.ring, queries);
-        let bytes_up = shelf.ticket_bytes + u64::from(queries.ilog10()) + 1 + cost.bytes_up;
+        let digits = queries.max(1).ilog10().min(2) as usize;
+        let bytes_up = shelf.ticket_bytes[digits] + cost.bytes_up;
         let (stack, bytes_down) = (shelf.ids.clone(), cost.bytes_down);
         let event = match engine {
             Engine::Ring => Event::Retrieval {
@@ -186,16 +190,19 @@ impl<'a> Cloud<'a> {
         });
         ids.push(id);
         infos.push(info(figures)?);
-        let ticket = self.signing.sign(&Ticket {
-            nonce: Nonce([0; 16]),
-            generations: ids.clone(),
-            queries: 1,
-            // As many digits as any moment of this century.
-            expires: crate::traffic::BEGIN,
+        let ticket_bytes = [1, 10, 100].map(|queries| {
+            let ticket = self.signing.sign(&Ticket {
+                nonce: Nonce([0; 16]),
+                generations: ids.clone(),
+                queries,
+                // As many digits as any moment of this century.
+                expires: crate::traffic::BEGIN,
+            });
+            head(&ticket).len() as u64
         });
         Ok(Shelf {
             ring: Stack::new(infos.clone())?,
-            ticket_bytes: head(&ticket).len() as u64 - 1,
+            ticket_bytes,
             ids,
             infos,
         })
@@ -203,7 +210,7 @@ impl<'a> Cloud<'a> {
 
     /// A connection's address, and the pass that was made for it: each connection has one of its own, but those of a
     /// relay have none.
-    fn party(&self, hospital: u16, rng: &mut impl Rng) -> (SocketAddr, Option<PartyId>) {
+    pub(super) fn party(&self, hospital: u16, rng: &mut impl Rng) -> Party {
         let [high, low] = if self.relay {
             [0, 1]
         } else {

@@ -8,6 +8,7 @@ use harpo_protocol::rounds::{Queue, Urgency, ahead};
 use harpo_protocol::time::Timestamp;
 use rand_core::Rng as _;
 
+use super::cloud::Party;
 use super::trust::Why as Placing;
 use super::{GIVING_BACK_SECONDS, GRANT, HINT_POLL_SECONDS, Way, What, World, WorldError};
 use crate::record::Why;
@@ -47,6 +48,8 @@ pub(super) struct Want {
     pub(super) give_back: bool,
     /// Nothing is retrieved for it any more.
     pub(super) over: bool,
+    /// Over which connection its tickets are spent at once, from the first on.
+    pub(super) connection: Option<Party>,
 }
 
 impl Gateways {
@@ -176,6 +179,7 @@ impl World<'_, '_> {
             since: (why == Why::Reader).then_some(now),
             give_back,
             over: false,
+            connection: None,
         });
         self.gateways.asked.insert((hospital, bundle), name);
         if give_back {

@@ -26,11 +26,13 @@ impl World<'_, '_> {
         };
         let sealed = self.trust.shelves[stack].shelf.ids.len();
         let hints = &self.gateways.hints[usize::from(hospital)];
-        if hints.get(&stack).copied().unwrap_or(0) < sealed {
+        let ready = hints.get(&stack).copied().unwrap_or(0) >= sealed;
+        // Trust draws an errand before the gateway sees whether it has all hints.
+        self.errand(hospital, stack, ready, moment);
+        if !ready {
             self.summary.rounds_skipped += 1;
             return Ok(());
         }
-        self.errand(hospital, stack, moment);
         let shelf = &self.trust.shelves[stack].shelf;
         let queue = &mut self.gateways.queues[usize::from(hospital)];
         let picks = queue.take(number, &shelf.ids, rule.queries);
@@ -43,8 +45,10 @@ impl World<'_, '_> {
             why,
             at_once: false,
         };
+        let connection = self.cloud.party(hospital, &mut self.rng);
+        let kind = (engine, rule.queries);
         self.cloud
-            .retrieve(shelf, (engine, rule.queries), read, time, &mut self.rng)?;
+            .retrieve(shelf, kind, read, connection, time, &mut self.rng)?;
         match picks.is_empty() {
             true => self.summary.retrievals_cover += 1,
             false => self.summary.retrievals_real += 1,
@@ -60,7 +64,7 @@ impl World<'_, '_> {
     }
 
     /// Trust may want something of its own back from a gateway that has no errand of this stack (5.7).
-    fn errand(&mut self, hospital: u16, stack: usize, now: Timestamp) {
+    fn errand(&mut self, hospital: u16, stack: usize, ready: bool, now: Timestamp) {
         if self.gateways.errands.contains(&(hospital, stack)) {
             return;
         }
@@ -71,7 +75,7 @@ impl World<'_, '_> {
         let count = places.len() as u32;
         // One that the gateway drops is under way for trust until its grant expires.
         let holding = &mut self.gateways.holding[usize::from(hospital)];
-        let dropped = *holding >= ERRANDS_AT_ONCE;
+        let dropped = !ready || *holding >= ERRANDS_AT_ONCE;
         self.gateways.wants.push(Want {
             hospital,
             bundle,
@@ -83,6 +87,7 @@ impl World<'_, '_> {
             since: None,
             give_back: true,
             over: dropped,
+            connection: None,
         });
         if !dropped {
             *holding += 1;
@@ -175,8 +180,20 @@ impl World<'_, '_> {
             at_once: true,
         };
         let time = engine.cost(&shelf.ring, queries).time;
-        self.cloud
-            .retrieve(shelf, (engine, queries), read, now, &mut self.rng)?;
+        // All tickets of a release go over one connection, under one pass.
+        let connection = match want.connection {
+            Some(connection) => connection,
+            None => self.cloud.party(want.hospital, &mut self.rng),
+        };
+        self.cloud.retrieve(
+            shelf,
+            (engine, queries),
+            read,
+            connection,
+            now,
+            &mut self.rng,
+        )?;
+        self.gateways.wants[name as usize].connection = Some(connection);
         self.summary.retrievals_real += 1;
         if exact {
             self.agenda.put(now.after(time), What::Done(name));
@@ -210,7 +227,7 @@ impl World<'_, '_> {
                 generations: 1,
                 queries,
                 bytes_down: bytes * u64::from(queries),
-                peer: Some(want.hospital.into()),
+                peer: (!self.settings.relay).then_some(want.hospital.into()),
                 account: None,
                 object: by_index.then_some(name),
             };
