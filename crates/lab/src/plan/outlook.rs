@@ -365,7 +365,7 @@ impl Demand {
     }
 }
 
-/// How long readers wait: mean and 95 %.
+/// How long readers of a study of mean size wait: mean and 95 %. That larger ones take more visits is left out.
 struct Waits {
     newest: (f64, f64),
     older: (f64, f64),
