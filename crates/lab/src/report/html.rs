@@ -51,7 +51,8 @@ fn verdict(report: &Report) -> String {
         "A control misbehaves: no figure below can be trusted.".to_owned()
     } else if misses.is_empty() && report.unclear() == 0 {
         format!(
-            "All {kept} promises are kept: the best attack that we know does no better than a guess, to within 0.02."
+            "All {kept} promises are kept: in these games the best attack that we know does no better than a guess, to within \
+             0.02. What is told without a promise, over a whole log above all, stands under \u{201c}For context\u{201d}."
         )
     } else {
         format!(

@@ -100,12 +100,15 @@ pub(super) fn short(game: &Row) -> String {
         "uploads-of-one-study" => "study",
         "uploads-of-different-studies" => "studies",
         "retrievals-within-window" => "hour",
-        "retrievals-consults" | "retrieval-origin-consults" => "consults",
+        "retrievals-consults" | "retrieval-origin-consults" | "retrieval-target-consults" => {
+            "consults"
+        }
         "retrievals-unmatched" => "unmatched",
         "retrievals-at-once" | "retrieval-origin-at-once" => "at once",
         "upload-origin" => "log",
         "retrieval-origin" => "all",
         "retrieval-target" => "which",
+        "retrieval-target-any-stack" => "any stack",
         other => other,
     };
     format!("{} {tail}", game.numeral)
