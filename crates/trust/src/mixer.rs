@@ -43,7 +43,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Slots that are sent before everything is looked at again.
 const BATCH: usize = 16;
 /// How long before its drawn time a slot is closed (5.3), so that it can be put together ahead. Longer
-/// than [`LOOK_EVERY`].
+/// than `LOOK_EVERY`.
 pub const CLOSE_AHEAD: Duration = Duration::from_secs(5);
 
 /// What a step came to.

@@ -1,6 +1,6 @@
 //! What waits for the network's rounds, and for whom (docs/protocol.md 9.7).
 //!
-//! A gateway whose network has a rule makes one retrieval in every round, whatever is wanted ([`drive`]). What is wanted
+//! A gateway whose network has a rule makes one retrieval in every round, whatever is wanted (`drive`). What is wanted
 //! stands here: slots, in the order in which they came, each with a file that takes them. Nothing of it is sent, and
 //! none of it decides when anything is.
 
