@@ -83,6 +83,8 @@ pub struct Row {
     pub top1: Option<f64>,
     /// How often it would have been without the log.
     pub prior_top1: Option<f64>,
+    /// Half of the 95 % interval of their difference, over the same questions.
+    pub gain_half: Option<f64>,
     /// Questions of which of several candidates is right.
     pub identifications: usize,
     /// Bits that are unknown after the attack.

@@ -225,6 +225,7 @@ fn rows(system: System, outcomes: &[Outcome]) -> Vec<Row> {
         tpr_at_1e3: outcome.tpr_at_1e3,
         top1: outcome.top1,
         prior_top1: outcome.prior_top1,
+        gain_half: outcome.gain_half,
         identifications: outcome.identifications,
         entropy: outcome.entropy,
         prior_entropy: outcome.prior_entropy,

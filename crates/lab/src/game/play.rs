@@ -39,7 +39,7 @@ impl Default for Options {
             attacks: Vec::new(),
             pairs: 16_000,
             practice_pairs: 6_000,
-            identifications: 1_000,
+            identifications: 2_000,
             round_seconds: 60,
             shuffled: false,
             seed: 1,
@@ -70,6 +70,8 @@ pub struct Outcome {
     pub top1: Option<f64>,
     /// How often it would have been without the log, from the candidates' shares or ages alone.
     pub prior_top1: Option<f64>,
+    /// Half of the 95 % interval of their difference, which is taken question by question.
+    pub gain_half: Option<f64>,
     /// Questions of which of several; none in pairs.
     pub identifications: usize,
     /// Mean entropy in bits of what is believed of a question after the attack: of the candidates; in pairs, of yes
@@ -224,6 +226,7 @@ impl Table<'_> {
             tpr_at_1e3: reported.tpr_at_1e3,
             top1: identified.as_ref().map(|identified| identified.top1),
             prior_top1: identified.as_ref().map(|identified| identified.prior_top1),
+            gain_half: identified.as_ref().map(|identified| identified.gain_half),
             identifications: identified.map_or(0, |_| self.exam.identifications.len()),
             entropy,
             prior_entropy,
@@ -264,22 +267,28 @@ impl Table<'_> {
         let mut sum = Identified {
             top1: 0.0,
             prior_top1: 0.0,
+            gain_half: 0.0,
             entropy: 0.0,
             prior_entropy: 0.0,
         };
+        let mut squares = 0.0;
         for (asked, prior) in asked.iter().zip(priors) {
             let scores = scorer.scores(&asked.candidates);
             let likely = prior.iter().zip(&scores);
             let posterior: Vec<f64> = likely
                 .map(|(prior, score)| prior * calibration.log_ratio(*score).exp())
                 .collect();
-            sum.top1 += top_1(&posterior, asked.truth);
-            sum.prior_top1 += top_1(prior, asked.truth);
+            let (named, guessed) = (top_1(&posterior, asked.truth), top_1(prior, asked.truth));
+            sum.top1 += named;
+            sum.prior_top1 += guessed;
+            squares += (named - guessed).powi(2);
             sum.entropy += entropy(&posterior);
             sum.prior_entropy += entropy(prior);
         }
         let count = asked.len() as f64;
+        let gain = (sum.top1 - sum.prior_top1) / count;
         Some(Identified {
+            gain_half: 1.96 * ((squares / count - gain * gain).max(0.0) / count).sqrt(),
             top1: sum.top1 / count,
             prior_top1: sum.prior_top1 / count,
             entropy: sum.entropy / count,
@@ -292,6 +301,7 @@ impl Table<'_> {
 struct Identified {
     top1: f64,
     prior_top1: f64,
+    gain_half: f64,
     entropy: f64,
     prior_entropy: f64,
 }

@@ -77,12 +77,10 @@ impl Standing {
     }
 }
 
-/// How much oftener the attack names the right one than priors do, and half of the 95 % interval of that: the
-/// difference of two proportions. Both are of the same questions, so that it is rather narrower.
+/// How much oftener the attack names the right one than priors do, and half of the 95 % interval of that.
 fn over_priors(row: &Row) -> Option<(f64, f64)> {
     let (top1, prior) = row.top1.zip(row.prior_top1)?;
-    let variance = |share: f64| share * (1.0 - share) / row.identifications as f64;
-    let half = 1.96 * (variance(top1) + variance(prior)).sqrt();
+    let half = row.gain_half?;
     (row.identifications > 0).then_some((top1 - prior, half))
 }
 

@@ -18,6 +18,7 @@ fn row(system: &str, game: &str, numeral: &str, promised: bool, auc: f64) -> Row
         tpr_at_1e3: 0.001,
         top1: (numeral == "v").then_some(auc - 0.45),
         prior_top1: (numeral == "v").then_some(0.05),
+        gain_half: (numeral == "v").then_some(0.01),
         identifications: if numeral == "v" { 4_000 } else { 0 },
         entropy: 0.99,
         prior_entropy: 1.0,
@@ -134,14 +135,14 @@ fn few_questions_keep_no_promise() {
         report.rows[0].ci_high,
     ) = (0.5, 0.46, 0.54);
     // The bundle is named no oftener than by priors, of twenty questions.
-    (report.rows[2].top1, report.rows[2].identifications) = (Some(0.05), 20);
+    (report.rows[2].top1, report.rows[2].gain_half) = (Some(0.05), Some(0.1));
     report.judge();
     assert_eq!(
         report.mark("product", "uploads-within-epoch"),
         Mark::Unclear
     );
     assert_eq!(report.mark("product", "retrieval-target"), Mark::Unclear);
-    report.rows[2].identifications = 4_000;
+    report.rows[2].gain_half = Some(0.01);
     report.judge();
     assert_eq!(report.mark("product", "retrieval-target"), Mark::Met);
 }
