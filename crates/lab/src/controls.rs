@@ -11,6 +11,12 @@ use crate::game::{Outcome, Questions, best};
 /// of the no's and equal to the other half.
 pub const PLANTED_BIT_AUC: f64 = 0.75;
 
+/// Nobody knows anything by less: where nearly all scores are equal, intervals are narrower than a few questions.
+const SLACK: f64 = 0.01;
+
+/// So many questions are needed for intervals to mean what they say.
+const QUESTIONS: usize = 500;
+
 /// The null control: deals the answers out anew at random. Whoever scores other than 0.50 now, does so by a fault of
 /// the
 /// laboratory.
@@ -25,16 +31,19 @@ pub fn shuffle(questions: &mut Questions, seed: u64) {
 /// Whether outcomes of one run agree with nobody knowing anything: of the best attack of each game no more intervals of
 /// 95 % miss 0.50 than chance makes them in one of a thousand laboratories, and no area of any attack is further from it
 /// than five standard errors. Attacks on one game answer the same questions, so that their misses come together: games
-/// are counted, not attacks.
+/// are counted, not attacks. Intervals are for many questions, and games with few are left out.
 #[must_use]
 pub fn nothing_known(outcomes: &[Outcome]) -> bool {
-    let misses = |outcome: &&&Outcome| outcome.ci_low > 0.5 || 0.5 > outcome.ci_high;
+    let misses =
+        |outcome: &&&Outcome| outcome.ci_low > 0.5 + SLACK || 0.5 - SLACK > outcome.ci_high;
     let far = |outcome: &Outcome| {
         // A quarter of the interval is a standard error.
         let error = (outcome.ci_high - outcome.ci_low) / 4.0;
-        (outcome.auc - 0.5).abs() > 5.0 * error + 1e-9
+        (outcome.auc - 0.5).abs() > 5.0 * error + SLACK
     };
-    let best = best(outcomes);
+    let many = |outcome: &&Outcome| outcome.trials >= QUESTIONS;
+    let outcomes: Vec<Outcome> = outcomes.iter().filter(many).cloned().collect();
+    let best = best(&outcomes);
     let missed = best.iter().filter(misses).count();
     missed <= misses_by_chance(best.len()) && !outcomes.iter().any(far)
 }
